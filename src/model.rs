@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 pub mod application;
 pub mod entry;
 pub mod register;
+pub mod standing;
 
 pub use application::{Application, Bad, Draft, Request, Response, Row, Rows, Status, Unavailable, Verdict};
 pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, TerminalId};
 pub use register::{DataId, Holder, Register};
+pub use standing::{BeatNo, BootNonce, Heartbeat, Standing};
 
 /// One of the two boxes. Which of them is Main is a role, not an identity; `A` is the one that `duplex init` names first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,0 +1,41 @@
+//! What a server says about itself in every heartbeat and when a link opens.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataId, Epoch, Holder, Mode, Role, Sequence, ServerId};
+
+/// Drawn at process start; tells one run of a server from the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootNonce(pub u64);
+
+/// Counts the heartbeats of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BeatNo(pub u64);
+
+/// What a server's disk and mode are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// What its disk says: who may acknowledge, in which epoch.
+    pub epoch: Epoch,
+    pub holder: Holder,
+    pub data_id: DataId,
+    pub mode: Mode,
+    pub role: Role,
+    /// False while it knows that it cannot store or acknowledge (a hanging disk, a clean stop under way).
+    pub can_acknowledge: bool,
+}
+
+/// One heartbeat, before it is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub from: ServerId,
+    pub boot: BootNonce,
+    pub number: BeatNo,
+    /// The newest heartbeat heard from the peer. `None` before the first one, and while this server does not want to extend a lease.
+    pub echo: Option<(BootNonce, BeatNo)>,
+    pub standing: Standing,
+    /// Up to here this server's journal is durable.
+    pub stored: Sequence,
+}
