@@ -1,0 +1,393 @@
+//! The configuration file: one struct per concern, parsed from TOML, validated as a whole, then frozen.
+//!
+//! `duplex init` writes files that explain themselves; an unknown key is an error that names it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ServerId;
+
+pub mod limits;
+
+/// Everything that `duplex serve` needs to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub peer: Peer,
+    pub arbiter: Arbiter,
+    pub addresses: Addresses,
+    pub terminals: Terminals,
+    pub http: Http,
+    pub store: Store,
+    #[serde(default)]
+    pub replication: Replication,
+    #[serde(default)]
+    pub timing: Timing,
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Who this server is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// This server's name; one of `pair`.
+    pub name: String,
+    /// Both names. The first is the pair's home Main.
+    pub pair: [String; 2],
+    /// Journal, coordination file, lost-and-found and logs live below.
+    pub data: PathBuf,
+    /// CA, certificate, key and pair secret, as `duplex init` wrote them.
+    pub keys: PathBuf,
+}
+
+/// How to reach the other server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Where this server waits for its peer (its own fixed address).
+    pub listen: SocketAddr,
+    /// Where the peer waits.
+    pub address: SocketAddr,
+    /// Every path that heartbeats take; two cables are better than one.
+    pub heartbeats: Vec<HeartbeatPath>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatPath {
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+}
+
+/// The third opinion.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub enum Arbiter {
+    /// `duplex witness` on a third machine.
+    Witness { address: SocketAddr },
+}
+
+/// The two service addresses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "manage", rename_all = "lowercase")]
+pub enum Addresses {
+    /// Added to `interface` as aliases by whoever serves them.
+    Alias {
+        interface: String,
+        main: Ipv4Addr,
+        sub: Ipv4Addr,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gateway: Option<Ipv4Addr>,
+    },
+    /// Not moved by duplex: clients know both servers' own addresses (trials on one machine).
+    None,
+}
+
+/// Where terminals connect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terminals {
+    pub listen: SocketAddr,
+    #[serde(default)]
+    pub tls: TerminalTls,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TerminalTls {
+    /// TLS with a certificate of the pair's own CA.
+    #[default]
+    Pair,
+    /// No encryption: only for a network that nobody else can enter, and for measurements, which say so.
+    Plain,
+}
+
+/// Status, metrics, commands and reads over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:/path/to/file.db` or `postgres://user@host/database`.
+    pub url: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replication {
+    #[serde(default)]
+    pub mode: ReplicationMode,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicationMode {
+    /// Acknowledged when stored on both.
+    #[default]
+    Sync,
+    /// Acknowledged when stored on Main: a takeover may lose what had not travelled yet.
+    Async,
+}
+
+/// Milliseconds. The defaults were measured; change them together or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timing {
+    /// Between two heartbeats on a path.
+    pub heartbeat_ms: u64,
+    /// How long an echoed heartbeat entitles to an address. Shorter than `silence_ms`.
+    pub lease_ms: u64,
+    /// Silence after which the peer counts as lost.
+    pub silence_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        // 25 ms: ten chances within a lease. 350 ms: a pulled cable is survived well under a second. 250 ms: ends before the peer may ask.
+        Self { heartbeat_ms: 25, lease_ms: 250, silence_ms: 350 }
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: Level,
+    /// Level per actor, e.g. `failover-coordinator = "debug"`.
+    pub actors: std::collections::BTreeMap<String, Level>,
+    /// One file per actor is kept below `data/log` when true.
+    pub streams: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warning,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// One line that says what is wrong and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and validates the file.
+    ///
+    /// # Errors
+    /// One line naming file, line or key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError(format!("cannot read {}: {e}", path.display())))?;
+        Self::parse(&text).map_err(|e| ConfigError(format!("{}: {e}", path.display())))
+    }
+
+    /// As [`Config::load`], from the text of a file.
+    ///
+    /// # Errors
+    /// One line naming line or key.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError(one_line(text, &e)))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Which of the two this server is.
+    pub fn id(&self) -> ServerId {
+        if self.server.name == self.server.pair[0] { ServerId::A } else { ServerId::B }
+    }
+
+    pub fn name_of(&self, id: ServerId) -> &str {
+        &self.server.pair[id.index()]
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_names()?;
+        self.validate_paths()?;
+        self.validate_addresses()?;
+        self.timing.validate()
+    }
+
+    fn validate_names(&self) -> Result<(), ConfigError> {
+        let [first, second] = &self.server.pair;
+        if first == second {
+            return refuse("server.pair", format!("names {first:?} twice; the two servers need different names"));
+        }
+        for name in [first, second] {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            if name.is_empty() || name.len() > limits::SERVER_NAME_LEN_MAX || !name.chars().all(plain) {
+                return refuse("server.pair", format!("{name:?} is not a name of letters, digits and '-' (1 to 32)"));
+            }
+        }
+        if !self.server.pair.contains(&self.server.name) {
+            return refuse("server.name", format!("{:?} is not one of server.pair", self.server.name));
+        }
+        Ok(())
+    }
+
+    fn validate_paths(&self) -> Result<(), ConfigError> {
+        if self.peer.listen == self.peer.address {
+            return refuse("peer.address", format!("{} is this server's own peer.listen", self.peer.address));
+        }
+        if self.peer.heartbeats.is_empty() {
+            return refuse("peer.heartbeats", "needs at least one path".into());
+        }
+        if self.peer.heartbeats.len() > limits::HEARTBEAT_PATHS_MAX {
+            return refuse("peer.heartbeats", format!("more than {} paths", limits::HEARTBEAT_PATHS_MAX));
+        }
+        match self.peer.heartbeats.iter().find(|path| path.local == path.peer) {
+            Some(path) => refuse("peer.heartbeats", format!("{} is both ends of a path", path.local)),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_addresses(&self) -> Result<(), ConfigError> {
+        let Addresses::Alias { interface, main, sub, .. } = &self.addresses else { return Ok(()) };
+        if main == sub {
+            return refuse("addresses.sub", format!("{sub} is also addresses.main; the pair needs two service addresses"));
+        }
+        if interface.is_empty() || interface.len() > limits::INTERFACE_NAME_LEN_MAX {
+            return refuse("addresses.interface", format!("{interface:?} is not an interface name"));
+        }
+        for (key, address) in [("addresses.main", main), ("addresses.sub", sub)] {
+            if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
+                return refuse(key, format!("{address} cannot be a service address"));
+            }
+            for own in [self.peer.listen.ip(), self.peer.address.ip()] {
+                if own == IpAddr::V4(*address) {
+                    return refuse(
+                        key,
+                        format!("{address} is a server's own fixed address; a service address must be free to move"),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Timing {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.heartbeat_ms == 0 || self.heartbeat_ms * 3 > self.lease_ms {
+            return refuse("timing.heartbeat_ms", "must be above 0 and at most a third of lease_ms".into());
+        }
+        if self.lease_ms >= self.silence_ms {
+            return refuse("timing.lease_ms", "must be shorter than silence_ms, or two servers could hold one address".into());
+        }
+        if self.silence_ms > limits::SILENCE_MS_MAX {
+            return refuse("timing.silence_ms", format!("above {}", limits::SILENCE_MS_MAX));
+        }
+        Ok(())
+    }
+}
+
+fn refuse<T>(key: &str, reason: String) -> Result<T, ConfigError> {
+    Err(ConfigError(format!("{key}: {reason}")))
+}
+
+/// The TOML parser draws a picture over several lines; a config error is one line.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let message = error.message().replace('\n', " ");
+    if line == 0 { message } else { format!("line {line}: {message}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[server]
+name = "hall-1"
+pair = ["hall-1", "hall-2"]
+data = "/var/lib/duplex"
+keys = "/etc/duplex/keys"
+[peer]
+listen = "10.0.0.1:7400"
+address = "10.0.0.2:7400"
+heartbeats = [{ local = "10.0.0.1:7401", peer = "10.0.0.2:7401" }]
+[arbiter]
+kind = "witness"
+address = "10.0.0.3:7410"
+[addresses]
+manage = "alias"
+interface = "eth0"
+main = "10.0.0.100"
+sub = "10.0.0.101"
+[terminals]
+listen = "0.0.0.0:7300"
+[http]
+listen = "0.0.0.0:7380"
+[store]
+url = "sqlite:/var/lib/duplex/store.db"
+"#;
+
+    fn refusal(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "the good file has {from:?}");
+        Config::parse(&GOOD.replace(from, to)).expect_err("must be refused").0
+    }
+
+    #[test]
+    fn the_good_file_names_server_a() {
+        assert_eq!(Config::parse(GOOD).unwrap().id(), ServerId::A);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        assert!(refusal("[http]", "[http]\nport = 1").contains("port"));
+        assert!(refusal("[http]", "[http]\nport = 1").starts_with("line 2"));
+    }
+
+    #[test]
+    fn a_bad_address_is_named_with_its_line() {
+        assert!(refusal("10.0.0.2:7400", "10.0.0.2").starts_with("line 9"));
+    }
+
+    #[test]
+    fn the_same_server_name_twice_is_refused() {
+        assert!(refusal("\"hall-2\"]", "\"hall-1\"]").contains("twice"));
+    }
+
+    #[test]
+    fn a_lease_as_long_as_the_silence_is_refused() {
+        let error = refusal("[http]", "[timing]\nlease_ms = 400\n[http]");
+        assert!(error.starts_with("timing.lease_ms"), "{error}");
+    }
+
+    #[test]
+    fn a_service_address_that_is_a_fixed_address_is_refused() {
+        assert!(refusal("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"").starts_with("addresses.sub"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        assert!(Config::load(Path::new("/nowhere/duplex.toml")).unwrap_err().0.contains("/nowhere/duplex.toml"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Every limit that is not a setting, with where its number came from.
+
+use std::time::Duration;
+
+/// Fits a host name label and a log column.
+pub const SERVER_NAME_LEN_MAX: usize = 32;
+/// IFNAMSIZ - 1.
+pub const INTERFACE_NAME_LEN_MAX: usize = 15;
+/// LAN, direct cable, and two to spare.
+pub const HEARTBEAT_PATHS_MAX: usize = 4;
+/// Beyond this a takeover is no longer something a terminal can wait for (it retries for 60 s).
+pub const SILENCE_MS_MAX: u64 = 10_000;
+
+/// Commands admitted and not yet answered, over all sessions. 3,500 terminals with two each, and the storm of a takeover (700).
+pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;
+/// Commands of one session admitted and not yet answered; reading from it stops beyond. One terminal settles one command before the next.
+pub const COMMANDS_PER_SESSION_MAX: usize = 256;
+/// 3,500 terminals, three times over, and a storm of reconnects.
+pub const SESSIONS_MAX: usize = 12_000;
+/// TLS handshakes at the same time: each costs about 1 ms of CPU, so 64 keep a core busy for 64 ms at most.
+pub const HANDSHAKES_MAX: usize = 64;
+/// A handshake that takes longer is no terminal of ours.
+pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Answers waiting in one session's outbox. A terminal that sends and never reads is closed beyond.
+pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// How long a command may wait for its answer before it is told `retry`: a takeover takes 0.7 s at worst, twice that and some.
+pub const ANSWER_LIMIT_MS: u64 = 2_000;
+
+/// Entries executed and not yet applied; beyond, admission waits. About one second of the fastest load measured.
+pub const UNAPPLIED_ENTRIES_MAX: usize = 32_768;
+/// The same in bytes: imports carry 256 rows an entry.
+pub const UNAPPLIED_BYTES_MAX: usize = 64 << 20;
+/// Entries in one transaction of the applier. Beyond 512 the commit's p99 grows and the throughput hardly (dependencies: 512 -> 35-43,000/s).
+pub const APPLY_BATCH_MAX: usize = 1_024;
+/// Entries between two small checkpoints of the store's WAL.
+pub const CHECKPOINT_EVERY: u64 = 20_000;
+/// Rows that DataUpdater keeps by key. 65,536 rows of about 300 bytes are 20 MiB.
+pub const ROWS_CACHED_MAX: usize = 65_536;
+/// Command ids kept in memory (24 bytes each and some): two closed days of the largest hall are 250,000.
+pub const IDS_IN_MEMORY_MAX: usize = 4_000_000;
+
+/// Bytes of entries in one frame of the stream; a frame may be 4 MiB.
+pub const FRAME_ENTRIES_BYTES: usize = 512 << 10;
+/// Entries sent and not yet stored by the peer; beyond, sending waits.
+pub const STREAM_WINDOW_ENTRIES: u64 = 65_536;
+/// Main repeats the confirmed position to an otherwise idle Sub within this time.
+pub const CONFIRMED_IDLE_MS: u64 = 20;
+/// A Solo server asks its peer to become a Pair again when the peer lacks at most this many entries.
+pub const NEAR_ENTRIES: u64 = 2_000;
+/// Between two tries to open the stream.
+pub const STREAM_RETRY: Duration = Duration::from_millis(100);
+/// Opening, comparing and beginning a stream; each frame of it.
+pub const STREAM_STEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Between two asks of the arbiter while none was answered.
+pub const ASK_RETRY_MS: u64 = 100;
+/// One question to the arbiter.
+pub const ASK_LIMIT: Duration = Duration::from_millis(1_000);
+/// The register's recorded position is refreshed this often.
+pub const REFRESH_MS: u64 = 2_000;
+/// The arbiter counts as heard for this long.
+pub const ARBITER_FRESH_MS: u64 = 1_000;
+
+/// Kernel lifetime of an alias and how often it is refreshed (measured: gone 1.0-2.1 s after the last refresh).
+pub const ALIAS_LIFETIME: Duration = Duration::from_secs(2);
+pub const ALIAS_REFRESH: Duration = Duration::from_millis(500);
