@@ -5,11 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub mod application;
+pub mod coordination;
 pub mod entry;
 pub mod register;
 pub mod standing;
 
 pub use application::{Application, Bad, Draft, Request, Response, Row, Rows, Status, Unavailable, Verdict};
+pub use coordination::Coordination;
 pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, TerminalId};
 pub use register::{DataId, Holder, Register};
 pub use standing::{BeatNo, BootNonce, Heartbeat, Standing};

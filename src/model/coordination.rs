@@ -1,0 +1,37 @@
+//! What a server must remember through any crash to know what it may do. Kept in its own file, never in the store.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataId, Epoch, Holder, Position, Register, ServerId};
+
+/// The durable state of one server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Coordination {
+    pub server: ServerId,
+    pub data_id: DataId,
+    /// Who may acknowledge, by the last register value that this server acted on.
+    pub held: (Epoch, Holder),
+    /// Highest epoch ever asked for; a request for it may still land.
+    pub spent: Epoch,
+    /// The Pair register this server will be in sync under, if it becomes the arbiter's. Entitles to nothing before.
+    pub intent: Option<Register>,
+    /// False while the journal is being rewritten by the holder: whoever is not in sync never asks.
+    pub in_sync: bool,
+    /// How the last run ended: `Some` after a clean stop, with the position then.
+    pub stopped_at: Option<Position>,
+}
+
+impl Coordination {
+    /// What `duplex init` writes: a Pair of epoch 1 with A as Main.
+    pub fn first(server: ServerId, data_id: DataId) -> Self {
+        Self {
+            server,
+            data_id,
+            held: (Epoch(1), Holder::Pair { main: ServerId::A }),
+            spent: Epoch(1),
+            intent: None,
+            in_sync: true,
+            stopped_at: None,
+        }
+    }
+}
