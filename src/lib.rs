@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod ledger;
+pub mod machines;
 pub mod model;
 pub mod wire;

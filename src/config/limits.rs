@@ -64,3 +64,9 @@ pub const ARBITER_FRESH_MS: u64 = 1_000;
 /// Kernel lifetime of an alias and how often it is refreshed (measured: gone 1.0-2.1 s after the last refresh).
 pub const ALIAS_LIFETIME: Duration = Duration::from_secs(2);
 pub const ALIAS_REFRESH: Duration = Duration::from_millis(500);
+
+/// A server that has just started waits this long for a first word of its peer before it counts as silent: two boxes on one power
+/// switch need not start within one silence, and a needless Solo costs a rejoin.
+pub const BOOT_PATIENCE_MS: u64 = 1_500;
+/// Heartbeats whose sending moment is remembered for leases: 64 of 25 ms are 1.6 s, six leases.
+pub const BEATS_REMEMBERED: usize = 64;

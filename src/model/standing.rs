@@ -33,8 +33,10 @@ pub struct Heartbeat {
     pub from: ServerId,
     pub boot: BootNonce,
     pub number: BeatNo,
-    /// The newest heartbeat heard from the peer. `None` before the first one, and while this server does not want to extend a lease.
+    /// The newest heartbeat heard from the peer. `None` before the first one.
     pub echo: Option<(BootNonce, BeatNo)>,
+    /// Whether the echo extends the lease of whoever is echoed. Stopped before this server asks for the other's place.
+    pub grants_lease: bool,
     pub standing: Standing,
     /// Up to here this server's journal is durable.
     pub stored: Sequence,

@@ -1,0 +1,308 @@
+//! Whether the peer is well and how long leases last: the only place where time decides anything about roles.
+//!
+//! Moments are this box's own; nothing here compares clocks of two boxes. Silence counts from this server's start at the earliest.
+
+use std::collections::VecDeque;
+
+use super::failover::{Event, Loss};
+use crate::model::{BeatNo, BootNonce, Heartbeat, Moment, Sequence, Standing};
+
+/// Milliseconds; see `config::Timing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub lease_ms: u64,
+    pub silence_ms: u64,
+    /// Silence allowed before the first word of the peer.
+    pub boot_ms: u64,
+    /// Sent heartbeats whose moment is remembered.
+    pub beats_remembered: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Health {
+    patience: Patience,
+    me: BootNonce,
+    started: Moment,
+    last_heard: Option<Moment>,
+    peer: Option<(BootNonce, Standing)>,
+    /// Run of the peer that is known to have ended.
+    dead: Option<BootNonce>,
+    sent: VecDeque<(BeatNo, Moment)>,
+    lease_until: Moment,
+    granting: bool,
+    granted_until: Moment,
+    leases_out_told: bool,
+    /// The peer has not stored this far since then.
+    behind: Option<(Sequence, Moment)>,
+    loss: Option<Loss>,
+}
+
+impl Health {
+    pub fn new(patience: Patience, me: BootNonce, now: Moment) -> Self {
+        Self {
+            patience,
+            me,
+            started: now,
+            last_heard: None,
+            peer: None,
+            dead: None,
+            sent: VecDeque::with_capacity(patience.beats_remembered),
+            lease_until: Moment(0),
+            granting: true,
+            granted_until: now,
+            leases_out_told: false,
+            behind: None,
+            loss: None,
+        }
+    }
+
+    /// This server's addresses may be held by lease until then.
+    pub fn lease_until(&self) -> Moment {
+        self.lease_until
+    }
+
+    pub fn peer(&self) -> Option<&Standing> {
+        self.peer.as_ref().map(|(_, standing)| standing)
+    }
+
+    pub fn loss(&self) -> Option<Loss> {
+        self.loss
+    }
+
+    /// Milliseconds since the peer was last heard, or since the start.
+    pub fn silence_ms(&self, now: Moment) -> u64 {
+        now.since(self.last_heard.unwrap_or(self.started))
+    }
+
+    /// A heartbeat is about to leave.
+    pub fn sending(&mut self, now: Moment, number: BeatNo) {
+        if self.sent.len() == self.patience.beats_remembered {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((number, now));
+    }
+
+    pub fn grants_lease(&self) -> bool {
+        self.granting
+    }
+
+    /// Stops (or starts again) extending the peer's leases; [`Event::LeasesOut`] follows when the last one has run out.
+    pub fn grant_leases(&mut self, granting: bool) {
+        self.granting = granting;
+        self.leases_out_told = false;
+    }
+
+    /// An authenticated, fresh heartbeat has arrived.
+    pub fn heard(&mut self, now: Moment, beat: &Heartbeat) -> Vec<Event> {
+        if self.dead == Some(beat.boot) {
+            return Vec::new();
+        }
+        self.dead = None;
+        self.last_heard = Some(now);
+        if self.granting {
+            // The lease counts from when the peer sent what is echoed, which was before now.
+            self.granted_until = now.plus(self.patience.lease_ms);
+        }
+        self.extend_lease(beat);
+        let news = self.peer != Some((beat.boot, beat.standing));
+        self.peer = Some((beat.boot, beat.standing));
+        let mut events = self.judge(now);
+        if news {
+            events.push(Event::PeerSays(beat.standing));
+        }
+        events
+    }
+
+    fn extend_lease(&mut self, beat: &Heartbeat) {
+        let Some((boot, number)) = beat.echo else { return };
+        if boot != self.me || !beat.grants_lease {
+            return;
+        }
+        if let Some((_, sent_at)) = self.sent.iter().find(|(sent, _)| *sent == number) {
+            self.lease_until = self.lease_until.max(sent_at.plus(self.patience.lease_ms));
+        }
+    }
+
+    /// The held connection closed and a reconnect was refused: that run of the peer is over.
+    pub fn died(&mut self, now: Moment, boot: BootNonce) -> Vec<Event> {
+        self.dead = Some(boot);
+        self.peer = None;
+        self.judge(now)
+    }
+
+    /// How far each journal is durable. Judged in a Pair only: a follower may be far behind.
+    pub fn progress(&mut self, now: Moment, in_pair: bool, own: Sequence, peers: Sequence) {
+        if !in_pair || peers >= own {
+            self.behind = None;
+        } else if self.behind.is_none_or(|(wanted, _)| peers >= wanted) {
+            self.behind = Some((own, now));
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Moment) -> Vec<Event> {
+        let mut events = self.judge(now);
+        if !self.granting && !self.leases_out_told && now >= self.granted_until {
+            self.leases_out_told = true;
+            events.push(Event::LeasesOut);
+        }
+        events
+    }
+
+    fn judge(&mut self, now: Moment) -> Vec<Event> {
+        let loss = self.loss_at(now);
+        if loss == self.loss {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut self.loss, loss);
+        match (before, loss) {
+            (_, Some(Loss::Dead)) | (None, Some(_)) => loss.map(Event::PeerLost).into_iter().collect(),
+            (Some(_), None) => vec![Event::PeerBack],
+            // Lost already, for another reason.
+            (Some(_), Some(_)) | (None, None) => Vec::new(),
+        }
+    }
+
+    fn loss_at(&self, now: Moment) -> Option<Loss> {
+        let allowed_ms = if self.last_heard.is_some() { self.patience.silence_ms } else { self.patience.boot_ms };
+        if self.dead.is_some() {
+            Some(Loss::Dead)
+        } else if self.silence_ms(now) >= allowed_ms {
+            Some(Loss::Silent)
+        } else if self.peer.is_some_and(|(_, standing)| !standing.can_acknowledge) {
+            Some(Loss::CannotAcknowledge)
+        } else if self.behind.is_some_and(|(_, since)| now.since(since) >= self.patience.silence_ms) {
+            Some(Loss::NotStoring)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DataId, Epoch, Holder, Mode, Role, ServerId};
+
+    const PATIENCE: Patience = Patience { lease_ms: 250, silence_ms: 350, boot_ms: 1_500, beats_remembered: 64 };
+    const ME: BootNonce = BootNonce(1);
+    const PEER: BootNonce = BootNonce(2);
+
+    fn health() -> Health {
+        Health::new(PATIENCE, ME, Moment(10_000))
+    }
+
+    fn beat(number: u64, echo: Option<u64>) -> Heartbeat {
+        let standing = Standing {
+            epoch: Epoch(1),
+            holder: Holder::Pair { main: ServerId::A },
+            data_id: DataId::default(),
+            mode: Mode::Pair,
+            role: Role::Sub,
+            can_acknowledge: true,
+        };
+        let echo = echo.map(|n| (ME, BeatNo(n)));
+        Heartbeat {
+            from: ServerId::B,
+            boot: PEER,
+            number: BeatNo(number),
+            echo,
+            grants_lease: true,
+            standing,
+            stored: Sequence(0),
+        }
+    }
+
+    #[test]
+    fn a_first_heartbeat_is_told_once() {
+        let mut health = health();
+        assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerSays(_)]));
+        assert_eq!(health.heard(Moment(10_002), &beat(2, None)), vec![]);
+    }
+
+    #[test]
+    fn silence_counts_from_the_start_with_patience_and_from_the_last_word_without() {
+        let mut health = health();
+        assert_eq!(health.tick(Moment(11_499)), vec![]);
+        assert_eq!(health.tick(Moment(11_500)), vec![Event::PeerLost(Loss::Silent)]);
+        let events = health.heard(Moment(12_000), &beat(1, None));
+        assert_eq!(events[0], Event::PeerBack);
+        assert_eq!(health.tick(Moment(12_349)), vec![]);
+        assert_eq!(health.tick(Moment(12_350)), vec![Event::PeerLost(Loss::Silent)]);
+    }
+
+    #[test]
+    fn a_lease_counts_from_when_the_echoed_heartbeat_was_sent() {
+        let mut health = health();
+        health.sending(Moment(10_000), BeatNo(7));
+        health.heard(Moment(10_200), &beat(1, Some(7)));
+        assert_eq!(health.lease_until(), Moment(10_250));
+    }
+
+    #[test]
+    fn an_echo_that_grants_nothing_extends_nothing() {
+        let mut health = health();
+        health.sending(Moment(10_000), BeatNo(7));
+        health.heard(Moment(10_010), &Heartbeat { grants_lease: false, ..beat(1, Some(7)) });
+        assert_eq!(health.lease_until(), Moment(0));
+    }
+
+    #[test]
+    fn an_echo_of_another_run_extends_nothing() {
+        let mut health = health();
+        health.sending(Moment(10_000), BeatNo(7));
+        health.heard(Moment(10_010), &Heartbeat { echo: Some((BootNonce(9), BeatNo(7))), ..beat(1, None) });
+        assert_eq!(health.lease_until(), Moment(0));
+    }
+
+    #[test]
+    fn leases_are_out_a_lease_after_the_last_word_heard_while_granting() {
+        let mut health = health();
+        health.heard(Moment(10_100), &beat(1, None));
+        health.grant_leases(false);
+        health.heard(Moment(10_300), &beat(2, None));
+        assert_eq!(health.tick(Moment(10_349)), vec![]);
+        assert_eq!(health.tick(Moment(10_350)), vec![Event::LeasesOut]);
+        assert_eq!(health.tick(Moment(10_400)), vec![], "told once");
+    }
+
+    #[test]
+    fn a_dead_peer_is_lost_at_once_and_stray_heartbeats_of_that_run_do_not_revive_it() {
+        let mut health = health();
+        health.heard(Moment(10_100), &beat(1, None));
+        assert_eq!(health.died(Moment(10_110), PEER), vec![Event::PeerLost(Loss::Dead)]);
+        assert_eq!(health.heard(Moment(10_111), &beat(2, None)), vec![]);
+        let reborn = Heartbeat { boot: BootNonce(3), ..beat(1, None) };
+        assert_eq!(health.heard(Moment(10_900), &reborn)[0], Event::PeerBack);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_store_for_t_is_lost_in_a_pair_only() {
+        let mut health = health();
+        health.heard(Moment(10_000), &beat(1, None));
+        health.progress(Moment(10_000), true, Sequence(5), Sequence(4));
+        health.heard(Moment(10_340), &beat(2, None));
+        assert_eq!(health.tick(Moment(10_350)), vec![Event::PeerLost(Loss::NotStoring)]);
+        health.progress(Moment(10_351), false, Sequence(5), Sequence(4));
+        assert_eq!(health.tick(Moment(10_351)), vec![Event::PeerBack]);
+    }
+
+    #[test]
+    fn a_peer_that_is_always_a_little_behind_but_advances_is_well() {
+        let mut health = health();
+        for i in 0..100 {
+            let now = Moment(10_000 + i * 100);
+            health.heard(now, &beat(i, None));
+            health.progress(now, true, Sequence(10 + i), Sequence(9 + i));
+            assert_eq!(health.tick(now), vec![]);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_says_it_cannot_acknowledge_is_lost() {
+        let mut health = health();
+        let mut sick = beat(1, None);
+        sick.standing.can_acknowledge = false;
+        assert_eq!(health.heard(Moment(10_001), &sick)[0], Event::PeerLost(Loss::CannotAcknowledge));
+    }
+}
