@@ -1,0 +1,120 @@
+//! How far everybody is. Written by one actor each, read by all.
+//!
+//! All orderings are SeqCst: two threads that each store their position and read the other's lose a confirmation otherwise (tried).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use super::locked;
+use crate::model::{Epoch, Moment, Position, Sequence};
+
+#[derive(Debug, Default)]
+pub struct Board {
+    executed: AtomicU64,
+    stored: AtomicU64,
+    peer_stored: AtomicU64,
+    peer_applied: AtomicU64,
+    confirmed: AtomicU64,
+    applied: AtomicU64,
+    epoch: AtomicU64,
+    lease_until: AtomicU64,
+    /// Frames of the stream begun, and the newest whose arrival the peer has told.
+    frames_begun: AtomicU64,
+    frames_arrived: AtomicU64,
+    /// A frame at or above this one is wanted by a waiting read.
+    frame_wanted: AtomicU64,
+    stored_position: Mutex<Position>,
+    applied_position: Mutex<Position>,
+}
+
+macro_rules! sequences {
+    ($($get:ident $set:ident $doc:literal),* $(,)?) => {
+        $(
+            #[doc = $doc]
+            pub fn $get(&self) -> Sequence { Sequence(self.$get.load(SeqCst)) }
+            pub fn $set(&self, sequence: Sequence) { self.$get.store(sequence.0, SeqCst); }
+        )*
+    };
+}
+
+impl Board {
+    sequences! {
+        executed set_executed "Numbered by DataUpdater, or received from the holder.",
+        peer_stored set_peer_stored "Durable in the peer's journal, by its word and with our own digest.",
+        peer_applied set_peer_applied "In the peer's store, by its word.",
+        confirmed set_confirmed "Entries up to here may be acknowledged and applied.",
+    }
+
+    /// Durable in this server's journal.
+    pub fn stored(&self) -> Sequence {
+        Sequence(self.stored.load(SeqCst))
+    }
+
+    pub fn stored_position(&self) -> Position {
+        *locked(&self.stored_position)
+    }
+
+    pub fn set_stored(&self, position: Position) {
+        *locked(&self.stored_position) = position;
+        self.stored.store(position.sequence.0, SeqCst);
+    }
+
+    /// In this server's store.
+    pub fn applied(&self) -> Sequence {
+        Sequence(self.applied.load(SeqCst))
+    }
+
+    pub fn applied_position(&self) -> Position {
+        *locked(&self.applied_position)
+    }
+
+    pub fn set_applied(&self, position: Position) {
+        *locked(&self.applied_position) = position;
+        self.applied.store(position.sequence.0, SeqCst);
+    }
+
+    /// Raises what is confirmed; tells whether it rose.
+    pub fn raise_confirmed(&self, to: Sequence) -> bool {
+        self.confirmed.fetch_max(to.0, SeqCst) < to.0
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(SeqCst))
+    }
+
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.epoch.store(epoch.0, SeqCst);
+    }
+
+    pub fn lease_until(&self) -> Moment {
+        Moment(self.lease_until.load(SeqCst))
+    }
+
+    pub fn set_lease_until(&self, until: Moment) {
+        self.lease_until.store(until.0, SeqCst);
+    }
+
+    /// A frame is about to be built: its number. Whatever was asked before this call is answered by its arrival.
+    pub fn begin_frame(&self) -> u64 {
+        self.frames_begun.fetch_add(1, SeqCst) + 1
+    }
+
+    /// The number of the first frame that will be built after this call; it is wanted.
+    pub fn want_frame(&self) -> u64 {
+        let wanted = self.frames_begun.load(SeqCst) + 1;
+        self.frame_wanted.fetch_max(wanted, SeqCst);
+        wanted
+    }
+
+    pub fn frame_is_wanted(&self) -> bool {
+        self.frame_wanted.load(SeqCst) > self.frames_begun.load(SeqCst)
+    }
+
+    pub fn frames_arrived(&self) -> u64 {
+        self.frames_arrived.load(SeqCst)
+    }
+
+    pub fn set_frames_arrived(&self, frame: u64) {
+        self.frames_arrived.fetch_max(frame, SeqCst);
+    }
+}

@@ -1,0 +1,81 @@
+//! The command ids seen, in memory: fingerprint to place in the journal.
+//!
+//! Kept on both servers as entries enter the journal, cut when a tail is cut. Absence means "new" only while the set covers every
+//! record kept; otherwise the store is asked.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::locked;
+use crate::model::{Fingerprint, Sequence};
+
+#[derive(Debug, Default)]
+pub struct Ids {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: HashMap<Fingerprint, Sequence>,
+    /// False once something was left out for want of memory, or before the set was built.
+    complete: bool,
+}
+
+/// What the set says about an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    At(Sequence),
+    New,
+    /// The set does not cover every record kept: ask the store.
+    Unknown,
+}
+
+impl Ids {
+    /// Starts over with what the store keeps and the journal adds.
+    pub fn rebuild(&self, ids: impl IntoIterator<Item = (Fingerprint, Sequence)>, most: usize) {
+        let mut inner = locked(&self.inner);
+        *inner = Inner { seen: HashMap::new(), complete: true };
+        for (id, sequence) in ids {
+            inner.insert(id, sequence, most);
+        }
+    }
+
+    pub fn insert_all(&self, ids: impl IntoIterator<Item = (Fingerprint, Sequence)>, most: usize) {
+        let mut inner = locked(&self.inner);
+        for (id, sequence) in ids {
+            inner.insert(id, sequence, most);
+        }
+    }
+
+    /// Forgets what was cut off the journal.
+    pub fn cut(&self, after: Sequence) {
+        locked(&self.inner).seen.retain(|_, sequence| *sequence <= after);
+    }
+
+    pub fn find(&self, id: &Fingerprint) -> Seen {
+        let inner = locked(&self.inner);
+        match inner.seen.get(id) {
+            Some(sequence) => Seen::At(*sequence),
+            None if inner.complete => Seen::New,
+            None => Seen::Unknown,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        locked(&self.inner).seen.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, id: Fingerprint, sequence: Sequence, most: usize) {
+        if self.seen.len() < most {
+            self.seen.insert(id, sequence);
+        } else {
+            self.complete = false;
+        }
+    }
+}
