@@ -15,6 +15,7 @@ pub struct Board {
     peer_stored: AtomicU64,
     peer_applied: AtomicU64,
     confirmed: AtomicU64,
+    told: AtomicU64,
     applied: AtomicU64,
     epoch: AtomicU64,
     lease_until: AtomicU64,
@@ -43,6 +44,7 @@ impl Board {
         peer_stored set_peer_stored "Durable in the peer's journal, by its word and with our own digest.",
         peer_applied set_peer_applied "In the peer's store, by its word.",
         confirmed set_confirmed "Entries up to here may be acknowledged and applied.",
+        told set_told "Confirmed by the holder's word, while this server follows one; else 0.",
     }
 
     /// Durable in this server's journal.

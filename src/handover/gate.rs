@@ -111,7 +111,8 @@ fn not_given<T>(waiting: Waiting<T>) -> Leaving<T> {
 impl<T> Inner<T> {
     fn confirmable(&self, board: &Board, now: Moment) -> Option<Sequence> {
         match self.rule {
-            Rule::Closed => None,
+            // Not the holder: what the holder has told, as far as it is stored here.
+            Rule::Closed => Some(board.told().min(board.stored())),
             Rule::Both(_) => Some(board.stored().min(board.peer_stored())),
             Rule::Own(_) => Some(board.stored()),
             Rule::Leased(_) => (now < board.lease_until()).then(|| board.stored()),
