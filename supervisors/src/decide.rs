@@ -1,87 +1,26 @@
-//! Which actors start, are held, restart and when, and when the tree gives up. Pure: no actix, no clock; time is passed in.
+//! Which actors start, are held, restart and when, and when the tree gives up. Pure: no actix, no
+//! clock; time is passed in.
 //!
-//! A (re)start in order is a *line*: a range of actors that were taken down together. An actor of the line starts once the
-//! backoff is over, all before it in the line are up, and nobody in the line is still coming to rest. An actor that failed
-//! alone (one_for_one) is a line of its own.
+//! A (re)start in order is a *line*: a range of actors that were taken down together. An actor of a
+//! line starts once the backoff is over, all before it in the line are up, and nobody in the line is
+//! still coming to rest. An actor that failed alone (one_for_one) is a line of its own.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::outline::{ActorId, GroupId, Outline};
-use crate::report::{Ended, Escalation, Exit, Failure, Kind, Report, State, Stopped};
+use crate::outline::{ActorId, Outline};
+use crate::report::{Ended, Exit, Failure, Stopped};
 use crate::spec::Restart;
 
-/// One moment on two clocks: decisions use the first, reports show the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Since the tree was started, monotonic.
-    pub(crate) elapsed: Duration,
-    pub(crate) unix_ms: u64,
-}
+mod fall;
+mod picture;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
 
-/// What happened. A `life` numbers the times that an actor was (re)born, so that late news of an earlier life is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    Tick,
-    /// `started` of this life is through.
-    Started {
-        actor: ActorId,
-        life: u64,
-    },
-    /// The actor rests, as this life was ordered to.
-    Held {
-        actor: ActorId,
-        life: u64,
-    },
-    /// The actor of this life went down by itself, and rests.
-    Exited {
-        actor: ActorId,
-        life: u64,
-        end: End,
-    },
-    /// The actor is dropped; nothing more will come from it.
-    Left {
-        actor: ActorId,
-        last_words: Option<String>,
-    },
-    Hung {
-        actor: ActorId,
-    },
-    Moves {
-        actor: ActorId,
-    },
-    Stop {
-        within: Duration,
-    },
-}
-
-/// How a life ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
-    Panicked(String),
-    ByItself,
-}
-
-/// What an actor shall do, until told otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Rest; do nothing, keep everything. `life` is the one that is meant.
-    Hold { life: u64 },
-    /// Live this life: be (re)born if it is a new one.
-    Run { life: u64 },
-    /// Stop as actors do, then leave.
-    Stop,
-    /// Leave without a further word.
-    Leave,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Order(ActorId, Order),
-    End(Ended),
-}
+pub(crate) use vocabulary::{Effect, End, Event, Moment, Order};
 
 /// The state of all supervision of one tree.
 #[derive(Debug)]
@@ -90,14 +29,12 @@ pub(crate) struct Machine {
     groups: Vec<Group>,
     actors: Vec<Actor>,
     mode: Mode,
+    /// The newest failures, for an escalation.
     failures: VecDeque<Failure>,
-    effects: Vec<Effect>,
     /// The moment of the last step.
     now: Duration,
+    effects: Vec<Effect>,
 }
-
-/// Failures kept for an escalation: several times what sensible intensities allow before one.
-const FAILURES_KEPT: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -110,13 +47,13 @@ enum Mode {
     Stopped,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
     /// When the restarts inside the window were decided.
     recent: VecDeque<Duration>,
+    /// Times that it was restarted as a whole.
     restarts: u64,
     last_exit: Option<Exit>,
-    /// For a group without actors: since when it exists.
     since: u64,
 }
 
@@ -126,7 +63,7 @@ struct Actor {
     life: u64,
     line: Range<ActorId>,
     not_before: Duration,
-    /// How the present or last life went down by itself; cleared by a new life.
+    /// How this life went down by itself.
     down: Option<End>,
     hung: bool,
     last_exit: Option<Exit>,
@@ -134,8 +71,8 @@ struct Actor {
 }
 
 /// ```text
-/// Waiting ─→ Starting ─→ Running ─→ Holding ─→ Held ─→ Starting …      Leaving ─→ Gone
-///               └──── went down by itself ──────┘
+/// Waiting ─→ Starting ─→ Running ─→ Holding ─→ Held ─→ Starting …     any ─→ Leaving ─→ Gone
+///                └─── went down by itself ──────↑
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -154,27 +91,17 @@ enum Phase {
 impl Machine {
     pub(crate) fn new(outline: Outline, now: Moment) -> Self {
         let all = 0..outline.actors.len();
-        let actor = |_| Actor {
-            phase: Phase::Waiting,
-            life: 0,
-            line: all.clone(),
-            not_before: now.elapsed,
-            down: None,
-            hung: false,
-            last_exit: None,
-            since: now.unix_ms,
-        };
-        let group = |_: &_| Group {
-            since: now.unix_ms,
-            ..Group::default()
-        };
         Self {
-            groups: outline.groups.iter().map(group).collect(),
-            actors: all.clone().map(actor).collect(),
+            groups: outline.groups.iter().map(|_| Group::new(now)).collect(),
+            actors: outline
+                .actors
+                .iter()
+                .map(|_| Actor::new(now, all.clone()))
+                .collect(),
             mode: Mode::Serving,
             failures: VecDeque::new(),
-            effects: Vec::new(),
             now: now.elapsed,
+            effects: Vec::new(),
             outline,
         }
     }
@@ -186,11 +113,11 @@ impl Machine {
             Event::Tick => {}
             Event::Started { actor, life } => self.started(now, actor, life),
             Event::Held { actor, life } => self.held(now, actor, life),
-            Event::Exited { actor, life, end } => self.exited(now, actor, life, end),
+            Event::Exited { actor, life, end } => self.exited(now, actor, life, &end),
             Event::Left { actor, last_words } => self.left(now, actor, last_words),
-            Event::Hung { actor } => self.mark_hung(now, actor, true),
-            Event::Moves { actor } => self.mark_hung(now, actor, false),
-            Event::Stop { within } => self.stop(now.elapsed + within),
+            Event::Hung { actor } => self.actors[actor].mark_hung(now, true),
+            Event::Moves { actor } => self.actors[actor].mark_hung(now, false),
+            Event::Stop { within } => self.stop(now.elapsed.saturating_add(within)),
         }
         self.advance(now);
         mem::take(&mut self.effects)
@@ -200,10 +127,7 @@ impl Machine {
     pub(crate) fn due(&self) -> Option<Duration> {
         match self.mode {
             Mode::Serving => {
-                let resting = self
-                    .actors
-                    .iter()
-                    .filter(|actor| matches!(actor.phase, Phase::Waiting | Phase::Held));
+                let resting = self.actors.iter().filter(|actor| actor.is_resting());
                 // Those whose moment has passed wait for others, that is for an event.
                 resting
                     .map(|actor| actor.not_before)
@@ -233,25 +157,25 @@ impl Machine {
         }
     }
 
-    fn exited(&mut self, now: Moment, id: ActorId, life: u64, end: End) {
-        let restart = self.outline.actors[id].restart;
+    fn exited(&mut self, now: Moment, id: ActorId, life: u64, end: &End) {
+        let returns = match self.outline.actors[id].restart {
+            Restart::Permanent => true,
+            Restart::Transient => matches!(end, End::Panicked(_)),
+            Restart::Temporary => false,
+        };
         let actor = &mut self.actors[id];
-        if actor.life != life || matches!(actor.phase, Phase::Waiting | Phase::Held | Phase::Gone) {
+        let phase = actor.phase;
+        if actor.life != life || matches!(phase, Phase::Waiting | Phase::Held | Phase::Gone) {
             return;
         }
-        actor.went_down(now, &end);
-        let returns = match (restart, &end) {
-            (Restart::Permanent, _) | (Restart::Transient, End::Panicked(_)) => true,
-            (Restart::Transient, End::ByItself) | (Restart::Temporary, _) => false,
-        };
-        match actor.phase {
+        actor.went_down(now, end);
+        match phase {
             Phase::Leaving => {}
             _ if !returns => self.dismiss(now, id),
-            // Down together with the siblings that take it down anyway: not counted once more.
+            // Down on the way to where a sibling's failure takes it anyway: not counted again.
             Phase::Holding => actor.enter(now, Phase::Held),
             _ => {
                 actor.enter(now, Phase::Held);
-                self.remember_failure(now, id);
                 if self.mode == Mode::Serving {
                     self.fail(now, id);
                 }
@@ -260,174 +184,27 @@ impl Machine {
     }
 
     fn left(&mut self, now: Moment, id: ActorId, last_words: Option<String>) {
-        let expected = matches!(self.actors[id].phase, Phase::Leaving | Phase::Gone);
-        let arbiter_gone = (!expected).then(|| "its arbiter has stopped".to_owned());
         let actor = &mut self.actors[id];
-        if let Some(text) = last_words.or(arbiter_gone) {
+        let expected = matches!(actor.phase, Phase::Leaving | Phase::Gone);
+        let lost = (!expected).then(|| "its arbiter has stopped".to_owned());
+        if let Some(text) = last_words.or(lost) {
             actor.went_down(now, &End::Panicked(text));
         }
         actor.enter(now, Phase::Gone);
         if !expected && self.mode == Mode::Serving {
-            self.remember_failure(now, id);
-            let cause = format!(
-                "{} cannot be restarted: its arbiter has stopped",
-                self.outline.actors[id].path
-            );
-            self.escalate(now, id, cause);
+            self.lose(now, id);
         }
-    }
-
-    fn mark_hung(&mut self, now: Moment, id: ActorId, hung: bool) {
-        self.actors[id].hung = hung;
-        self.actors[id].since = now.unix_ms;
     }
 
     /// A second stop can only bring the deadline nearer.
     fn stop(&mut self, deadline: Duration) {
         self.mode = match self.mode {
             Mode::Serving | Mode::Escalated => Mode::Stopping { deadline },
-            Mode::Stopping { deadline: earlier } => Mode::Stopping {
-                deadline: earlier.min(deadline),
+            Mode::Stopping { deadline: set } => Mode::Stopping {
+                deadline: set.min(deadline),
             },
             Mode::Stopped => Mode::Stopped,
         };
-    }
-
-    /// The actor failed: its group restarts it with whom the strategy names, or fails in its turn, and so on upward.
-    fn fail(&mut self, now: Moment, id: ActorId) {
-        let mut member = id..id + 1;
-        let mut group = self.outline.actors[id].group;
-        loop {
-            if let Some(delay) = self.admit(now, group) {
-                return self.restart(now, group, &member, now.elapsed + delay);
-            }
-            let outline = &self.outline.groups[group];
-            let (restarts, within) = (outline.intensity.restarts, outline.intensity.within);
-            let text = format!(
-                "{}: more than {restarts} restarts within {within:?}",
-                outline.name
-            );
-            self.groups[group].last_exit = Some(Exit {
-                text: text.clone(),
-                at: now.unix_ms,
-            });
-            match outline.parent {
-                Some(parent) => (member, group) = (outline.range.clone(), parent),
-                None => return self.escalate(now, id, text),
-            }
-        }
-    }
-
-    /// Count one more restart in this group; the delay before it, or nothing if it would exceed the intensity.
-    fn admit(&mut self, now: Moment, group: GroupId) -> Option<Duration> {
-        let outline = &self.outline.groups[group];
-        let recent = &mut self.groups[group].recent;
-        while recent
-            .front()
-            .is_some_and(|&at| now.elapsed.saturating_sub(at) > outline.intensity.within)
-        {
-            recent.pop_front();
-        }
-        let nth = u32::try_from(recent.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
-        (nth <= outline.intensity.restarts).then(|| {
-            recent.push_back(now.elapsed);
-            outline.backoff.delay(nth)
-        })
-    }
-
-    fn restart(
-        &mut self,
-        now: Moment,
-        group: GroupId,
-        member: &Range<ActorId>,
-        not_before: Duration,
-    ) {
-        let line = self.outline.groups[group].affected(member);
-        for below in group + 1..self.groups.len() {
-            let range = &self.outline.groups[below].range;
-            if !range.is_empty()
-                && line.start <= range.start
-                && range.end <= line.end
-                && self.is_below(below, group)
-            {
-                // Reborn with its members: what it allowed before is forgotten.
-                self.groups[below].recent.clear();
-                self.groups[below].restarts += 1;
-            }
-        }
-        for id in line.clone().rev() {
-            self.hold(now, id, &line, not_before);
-        }
-    }
-
-    fn is_below(&self, group: GroupId, ancestor: GroupId) -> bool {
-        let mut above = self.outline.groups[group].parent;
-        while let Some(id) = above.filter(|&id| id > ancestor) {
-            above = self.outline.groups[id].parent;
-        }
-        above == Some(ancestor)
-    }
-
-    /// Take the actor down, to start again in its turn.
-    fn hold(&mut self, now: Moment, id: ActorId, line: &Range<ActorId>, not_before: Duration) {
-        let temporary = self.outline.actors[id].restart == Restart::Temporary;
-        let actor = &mut self.actors[id];
-        match actor.phase {
-            Phase::Gone | Phase::Leaving => return,
-            Phase::Starting | Phase::Running | Phase::Holding if temporary => {
-                return self.dismiss(now, id);
-            }
-            Phase::Starting | Phase::Running => {
-                actor.enter(now, Phase::Holding);
-                self.effects
-                    .push(Effect::Order(id, Order::Hold { life: actor.life }));
-            }
-            Phase::Waiting | Phase::Holding | Phase::Held => {}
-        }
-        actor.line = line.clone();
-        actor.not_before = not_before.max(actor.not_before);
-    }
-
-    fn dismiss(&mut self, now: Moment, id: ActorId) {
-        self.actors[id].enter(now, Phase::Leaving);
-        self.effects.push(Effect::Order(id, Order::Leave));
-    }
-
-    /// Give up: nothing runs on without what has failed; the program is told, and may still stop the tree in order.
-    fn escalate(&mut self, now: Moment, id: ActorId, cause: String) {
-        self.mode = Mode::Escalated;
-        for id in (0..self.actors.len()).rev() {
-            let actor = &mut self.actors[id];
-            if matches!(actor.phase, Phase::Starting | Phase::Running) {
-                actor.enter(now, Phase::Holding);
-                self.effects
-                    .push(Effect::Order(id, Order::Hold { life: actor.life }));
-            }
-        }
-        self.effects
-            .push(Effect::End(Ended::Escalated(Box::new(Escalation {
-                child: self.outline.actors[id].path.clone(),
-                cause,
-                failures: self.failures.iter().cloned().collect(),
-                report: self.report(),
-            }))));
-    }
-
-    fn remember_failure(&mut self, now: Moment, id: ActorId) {
-        if self.failures.len() == FAILURES_KEPT {
-            self.failures.pop_front();
-        }
-        let text = self.actors[id]
-            .last_exit
-            .as_ref()
-            .map_or_else(String::new, |exit| exit.text.clone());
-        self.failures.push_back(Failure {
-            child: self.outline.actors[id].path.clone(),
-            text,
-            at: now.unix_ms,
-        });
     }
 
     /// Do what has become possible.
@@ -440,20 +217,13 @@ impl Machine {
     }
 
     fn start_in_turn(&mut self, now: Moment, id: ActorId) {
-        let Actor {
-            phase,
-            not_before,
-            ref line,
-            ..
-        } = self.actors[id];
-        if !matches!(phase, Phase::Waiting | Phase::Held) || now.elapsed < not_before {
+        let actor = &self.actors[id];
+        if !actor.is_resting() || now.elapsed < actor.not_before {
             return;
         }
-        let up = |actor: &Actor| matches!(actor.phase, Phase::Running | Phase::Gone);
-        let coming_to_rest = |actor: &Actor| matches!(actor.phase, Phase::Holding | Phase::Leaving);
-        if !self.actors[line.start..id].iter().all(up)
-            || self.actors[line.clone()].iter().any(coming_to_rest)
-        {
+        let line = actor.line.clone();
+        let before_are_up = self.actors[line.start..id].iter().all(Actor::is_up);
+        if !before_are_up || self.actors[line].iter().any(Actor::is_coming_to_rest) {
             return;
         }
         let actor = &mut self.actors[id];
@@ -466,35 +236,75 @@ impl Machine {
 
     /// The last that started stops first; at the deadline the rest is left behind.
     fn stop_in_turn(&mut self, now: Moment, deadline: Duration) {
-        let staying = (0..self.actors.len()).filter(|&id| self.actors[id].phase != Phase::Gone);
-        let staying: Vec<ActorId> = staying.collect();
+        let staying = |id: &ActorId| self.actors[*id].phase != Phase::Gone;
+        let staying: Vec<ActorId> = (0..self.actors.len()).filter(staying).collect();
         let Some(&last) = staying.last() else {
-            return self.end_stopped(Stopped::default());
+            return self.end(Stopped::default());
         };
         if now.elapsed >= deadline {
             self.effects
                 .extend(staying.iter().map(|&id| Effect::Order(id, Order::Leave)));
-            let left_behind = staying
-                .iter()
-                .map(|&id| self.outline.actors[id].path.clone())
-                .collect();
-            return self.end_stopped(Stopped { left_behind });
+            let path = |&id: &ActorId| self.outline.actors[id].path.clone();
+            let left_behind = staying.iter().map(path).collect();
+            return self.end(Stopped { left_behind });
         }
-        if self.actors[last].phase != Phase::Leaving {
-            self.actors[last].enter(now, Phase::Leaving);
+        let actor = &mut self.actors[last];
+        if actor.phase != Phase::Leaving {
+            actor.enter(now, Phase::Leaving);
             self.effects.push(Effect::Order(last, Order::Stop));
         }
     }
 
-    fn end_stopped(&mut self, stopped: Stopped) {
+    fn end(&mut self, stopped: Stopped) {
         self.mode = Mode::Stopped;
         self.effects.push(Effect::End(Ended::Stopped(stopped)));
     }
 }
 
+impl Group {
+    fn new(now: Moment) -> Self {
+        Self {
+            recent: VecDeque::new(),
+            restarts: 0,
+            last_exit: None,
+            since: now.unix_ms,
+        }
+    }
+}
+
 impl Actor {
+    fn new(now: Moment, line: Range<ActorId>) -> Self {
+        Self {
+            phase: Phase::Waiting,
+            life: 0,
+            line,
+            not_before: now.elapsed,
+            down: None,
+            hung: false,
+            last_exit: None,
+            since: now.unix_ms,
+        }
+    }
+
+    fn is_resting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Held)
+    }
+
+    fn is_coming_to_rest(&self) -> bool {
+        matches!(self.phase, Phase::Holding | Phase::Leaving)
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Gone)
+    }
+
     fn enter(&mut self, now: Moment, phase: Phase) {
         self.phase = phase;
+        self.since = now.unix_ms;
+    }
+
+    fn mark_hung(&mut self, now: Moment, hung: bool) {
+        self.hung = hung;
         self.since = now.unix_ms;
     }
 
@@ -509,95 +319,4 @@ impl Actor {
         });
         self.down = Some(end.clone());
     }
-
-    fn state(&self, mode: Mode) -> State {
-        let again = self.life > 1;
-        match (self.phase, &self.down) {
-            (Phase::Gone, Some(End::Panicked(_))) => State::Failed,
-            (Phase::Gone, _) => State::Stopped,
-            _ if self.hung => State::Hung,
-            (Phase::Leaving, Some(End::Panicked(_))) => State::Failed,
-            (Phase::Leaving, _) => State::Stopped,
-            (Phase::Waiting, _) => State::Starting,
-            (Phase::Starting, _) if again => State::Restarting,
-            (Phase::Starting, _) => State::Starting,
-            (Phase::Running, _) => State::Running,
-            (Phase::Holding | Phase::Held, None) => State::Held,
-            (Phase::Holding | Phase::Held, Some(_)) if mode == Mode::Serving => State::Restarting,
-            (Phase::Holding | Phase::Held, Some(_)) => State::Failed,
-        }
-    }
 }
-
-impl Machine {
-    /// The tree as of now.
-    pub(crate) fn report(&self) -> Report {
-        self.report_group(0)
-    }
-
-    fn report_group(&self, id: GroupId) -> Report {
-        let (outline, group) = (&self.outline.groups[id], &self.groups[id]);
-        let below = (id + 1..self.groups.len())
-            .filter(|&below| self.outline.groups[below].parent == Some(id));
-        let below = below.map(|below| {
-            (
-                self.outline.groups[below].range.start,
-                0,
-                below,
-                self.report_group(below),
-            )
-        });
-        let inside = outline
-            .range
-            .clone()
-            .filter(|&actor| self.outline.actors[actor].group == id);
-        let inside = inside.map(|actor| (actor, 1, actor, self.report_actor(actor)));
-        let mut members: Vec<_> = below.chain(inside).collect();
-        members.sort_by_key(|&(start, actor, id, _)| (start, actor, id));
-        let children: Vec<Report> = members.into_iter().map(|(.., report)| report).collect();
-        // A temporary actor's failure is final, and no failure of its group.
-        let counted = |report: &&Report| {
-            !(report.kind == Kind::Actor
-                && report.state == State::Failed
-                && self.mode == Mode::Serving)
-        };
-        let worst = children
-            .iter()
-            .filter(counted)
-            .map(|report| report.state)
-            .max();
-        Report {
-            name: outline.name.clone(),
-            kind: Kind::Group,
-            state: worst.unwrap_or(if children.is_empty() {
-                State::Running
-            } else {
-                State::Stopped
-            }),
-            restarts: group.restarts,
-            last_exit: group.last_exit.clone(),
-            since: children
-                .iter()
-                .map(|report| report.since)
-                .max()
-                .unwrap_or(group.since),
-            children,
-        }
-    }
-
-    fn report_actor(&self, id: ActorId) -> Report {
-        let (outline, actor) = (&self.outline.actors[id], &self.actors[id]);
-        Report {
-            name: outline.name.clone(),
-            kind: Kind::Actor,
-            state: actor.state(self.mode),
-            restarts: actor.life.saturating_sub(1),
-            last_exit: actor.last_exit.clone(),
-            since: actor.since,
-            children: Vec::new(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

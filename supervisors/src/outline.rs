@@ -14,7 +14,18 @@ pub(crate) struct GroupOutline {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: Intensity,
     pub(crate) backoff: Backoff,
+    /// The actors inside, at any depth.
     pub(crate) range: Range<ActorId>,
+    /// The groups inside, at any depth.
+    pub(crate) below: Range<GroupId>,
+    /// What is directly inside, in start order.
+    pub(crate) members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Member {
+    Actor(ActorId),
+    Group(GroupId),
 }
 
 #[derive(Debug)]
@@ -43,16 +54,22 @@ impl Outline {
         intensity: Intensity,
         backoff: Backoff,
     ) {
+        let id = self.groups.len();
         let parent = self.open.last().copied();
-        let start = self.actors.len();
-        self.open.push(self.groups.len());
+        if let Some(parent) = parent {
+            self.groups[parent].members.push(Member::Group(id));
+        }
+        let (first_actor, first_group) = (self.actors.len(), id + 1);
+        self.open.push(id);
         self.groups.push(GroupOutline {
             name,
             parent,
             strategy,
             intensity,
             backoff,
-            range: start..start,
+            range: first_actor..first_actor,
+            below: first_group..first_group,
+            members: Vec::new(),
         });
     }
 
@@ -67,6 +84,9 @@ impl Outline {
             .skip(1)
             .map(|&group| format!("{}/", self.groups[group].name));
         let path = above.collect::<String>() + &name;
+        self.groups[group]
+            .members
+            .push(Member::Actor(self.actors.len()));
         self.actors.push(ActorOutline {
             name,
             path,
@@ -81,6 +101,7 @@ impl Outline {
             .pop()
             .expect("a group is closed after it was opened");
         self.groups[group].range.end = self.actors.len();
+        self.groups[group].below.end = self.groups.len();
     }
 }
 

@@ -74,3 +74,48 @@ fn text(payload: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("with a value that is not text").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caught(work: impl FnOnce()) -> String {
+        listen();
+        guarded(work).expect_err("it panics").to_string()
+    }
+
+    #[test]
+    fn message_and_place_of_a_panic_are_kept() {
+        let text = caught(|| panic!("number {}", 7));
+        assert!(
+            text.starts_with("panicked at ") && text.contains("panics.rs:"),
+            "{text}"
+        );
+        assert!(text.ends_with(": number 7"), "{text}");
+    }
+
+    #[test]
+    fn a_panic_with_any_value_is_told() {
+        let text = caught(|| panic::panic_any(7));
+        assert!(text.ends_with(": with a value that is not text"), "{text}");
+    }
+
+    #[test]
+    fn a_resumed_panic_does_not_get_the_place_of_another() {
+        let text = caught(|| {
+            let _ = panic::catch_unwind(|| panic!("caught by itself"));
+            panic::resume_unwind(Box::new("resumed"));
+        });
+        assert_eq!(text, "panicked: resumed");
+    }
+
+    #[test]
+    fn a_panic_outside_is_not_kept_for_later() {
+        listen();
+        let _ = panic::catch_unwind(|| panic!("same words"));
+        assert_eq!(
+            caught(|| panic::resume_unwind(Box::new("same words"))),
+            "panicked: same words"
+        );
+    }
+}

@@ -77,3 +77,89 @@ impl Watch {
         findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Limits of 100 ms and 1 s: a look each 25 ms.
+    fn watch() -> Watch {
+        Watch::new(vec![ms(100), ms(1000)])
+    }
+
+    fn looks(watch: &mut Watch, times: u32, passed: Duration, counters: [u64; 2]) -> Vec<Finding> {
+        (0..times)
+            .flat_map(|_| watch.look(passed, counters.into_iter()))
+            .collect()
+    }
+
+    #[test]
+    fn work_that_lasts_longer_than_its_limit_is_told_once() {
+        let mut watch = watch();
+        assert_eq!(looks(&mut watch, 5, ms(25), [1, 1]), []);
+        let hung = Finding::Hung {
+            actor: 0,
+            lasted: ms(125),
+        };
+        assert_eq!(looks(&mut watch, 20, ms(25), [1, 1]), [hung]);
+    }
+
+    #[test]
+    fn each_child_has_its_own_limit() {
+        let mut watch = watch();
+        let found = looks(&mut watch, 50, ms(25), [0, 1]);
+        assert_eq!(
+            found,
+            [Finding::Hung {
+                actor: 1,
+                lasted: ms(1025)
+            }]
+        );
+    }
+
+    #[test]
+    fn idle_is_no_hang() {
+        assert_eq!(looks(&mut watch(), 1000, ms(25), [2, 4]), []);
+    }
+
+    #[test]
+    fn ever_new_work_is_no_hang() {
+        let mut watch = watch();
+        for message in 0..1000 {
+            assert_eq!(looks(&mut watch, 1, ms(25), [2 * message + 1, 0]), []);
+        }
+    }
+
+    #[test]
+    fn a_hanging_child_that_goes_on_is_told() {
+        let mut watch = watch();
+        looks(&mut watch, 6, ms(25), [1, 0]);
+        assert_eq!(
+            looks(&mut watch, 3, ms(25), [2, 0]),
+            [Finding::Moves { actor: 0 }]
+        );
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_as_a_whole_does_not_hang() {
+        let mut watch = watch();
+        looks(&mut watch, 1, ms(25), [1, 0]);
+        assert_eq!(looks(&mut watch, 1, Duration::from_secs(3600), [1, 0]), []);
+    }
+
+    #[test]
+    fn it_looks_four_times_in_the_shortest_limit_within_reason() {
+        for (limit, period) in [
+            (ms(100), ms(25)),
+            (ms(1), ms(1)),
+            (Duration::from_secs(60), ms(1000)),
+        ] {
+            assert_eq!(Watch::new(vec![limit]).period(), period);
+        }
+        assert_eq!(Watch::new(vec![]).period(), ms(1000));
+    }
+}
