@@ -2,7 +2,8 @@
 //!
 //! [`Aliases`] puts a service address on an interface with an expiry that the kernel enforces; [`ArpPort`] tells the
 //! neighbours, at the moments that [`next_announcement`] names, and hears who else claims the address.
-//! Nothing here decides: whether this server may hold an address is the caller's knowledge.
+//! Nothing here decides: whether this server may hold an address is the caller's knowledge. IPv4 only; the neighbour
+//! advertisements of IPv6 belong beside [`ArpPort`], in a port of their own with the same schedule.
 //!
 //! **Invariant:** nothing else of this project is imported here, and no type of pnet or rtnetlink leaves this module.
 

@@ -31,6 +31,8 @@ impl Netlink {
     }
 
     /// Awaits the kernel's answer; `action` reads like `add 10.0.0.1`.
+    ///
+    /// What was not answered in time may still be done, but never after a later request: they go out in order.
     pub(super) async fn answer<T>(
         &self,
         action: &str,

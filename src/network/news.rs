@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 use super::{NetworkError, aliases::host_of, netlink::has_carrier};
 
-/// News waiting to be read. More of them are dropped: they only make the holder of an address look sooner than its next
-/// refresh, 0.5 s away, would have made it look anyway.
+/// News waiting to be read. More are dropped: news only make one look sooner. Who holds an address refreshes it each 0.5 s
+/// anyway, and who watches a cable also asks [`super::Aliases::carrier`] now and then.
 pub const NEWS_LEN_MAX: usize = 64;
 
 /// A change on this machine, whoever made it: a person, another program, the kernel, or this process itself.
@@ -59,9 +59,11 @@ async fn pass_on(
             () = reader.closed() => return,
         };
         let Some(message) = message else { return };
-        if let Some(news) = carriers.read(&message) {
-            // Full: see NEWS_LEN_MAX. Closed: noticed above.
-            let _ = reader.try_send(news);
+        if let Some(news) = carriers.read(&message)
+            && reader.try_send(news).is_err()
+        {
+            // It may have been a carrier's, so each is told again when the kernel repeats it.
+            carriers.0.clear();
         }
     }
 }

@@ -37,7 +37,7 @@ struct Link {
 }
 
 impl ArpPort {
-    /// Opens the socket, once and for long: it blocks the thread for 8 to 30 ms, while the kernel lets all processors pass.
+    /// Opens the socket, once and for long: it blocks the thread for 8 to 30 ms, while the kernel waits for all processors.
     ///
     /// Must be called inside a tokio runtime with I/O. The network namespace is the thread's, at all later calls too.
     ///
@@ -60,8 +60,8 @@ impl ArpPort {
         self.bound.get().mac
     }
 
-    /// Finds the interface again, which may have been re-created or given another Ethernet address. Announcing does so
-    /// by itself; for hearing, call it when the carrier comes back.
+    /// Finds the interface again, which may have been re-created or given another Ethernet address. Whatever sends to
+    /// everybody does so by itself; to hear again, call it when the carrier comes back.
     ///
     /// # Errors
     /// `NoInterface`, `NotEthernet`, `Failed`.
@@ -72,6 +72,8 @@ impl ArpPort {
                 .map_err(|cause| NetworkError::failed("follow with the port for arp", &self.interface, cause))?;
         }
         self.bound.set(link);
+        // That the interface went down once waits as an error on the socket, and would fail the next frame although it is up.
+        let _past = self.socket.get_ref().take_error();
         Ok(())
     }
 
@@ -113,8 +115,8 @@ impl ArpPort {
         self.send(ArpFrame::probe(self.mac(), address))
     }
 
-    /// The next ARP frame of another station. A cancelled wait loses nothing. Waits on while the interface is off or
-    /// gone; after its return see [`Self::follow_interface`].
+    /// The next ARP frame of another station. A cancelled wait loses nothing. It waits on while the interface is off or
+    /// gone, and hears a re-created one after [`Self::follow_interface`].
     ///
     /// # Errors
     /// `Failed` when the socket is of no more use.
@@ -154,10 +156,9 @@ impl ArpPort {
     }
 }
 
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "tokio offers no safe constructor that is not deprecated")]
 fn readable_by_tokio(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: the socket owns its one descriptor until it is dropped, and `AsyncFd` owns the socket; nothing here takes
-    // it out again. tokio's safe constructors are deprecated because they cannot ask for this promise.
+    // SAFETY: the socket owns its one descriptor until it is dropped, `AsyncFd` owns the socket, and nothing takes it out again.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
