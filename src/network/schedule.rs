@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// While it is dense, it must outlast the kernel's lifetime of the alias on a frozen old owner (2.1 s), and a few lost frames.
+/// A frozen old owner keeps answering until the kernel takes its alias away, 2.1 s after the last refresh as a rule. On an
+/// idle machine that may last a second longer: the next phase begins after that one.
 const DENSE: Phase = Phase { until: Duration::from_millis(2_200), every: Duration::from_millis(200) };
-/// Switches that lost the first frames: a port that was just opened drops them for some seconds.
+/// For switches that lost the first frames: a port that was just opened drops them for some seconds.
 const QUICK: Phase = Phase { until: Duration::from_millis(12_200), every: Duration::from_secs(1) };
-/// Spanning tree listens up to 30 s, neighbour entries live for minutes: five minutes at 10 s outlast both.
+/// A switch port under spanning tree listens for 30 s, neighbour entries live for minutes: five minutes outlast both.
 const STEADY: Phase = Phase { until: Duration::from_millis(312_200), every: Duration::from_secs(10) };
 /// For as long as the address is held: heals whatever came later (a swapped switch), and costs two frames a minute.
 const FOR_EVER: Duration = Duration::from_secs(60);

@@ -4,20 +4,27 @@
 
 use std::{
     fs::File,
-    io::Write,
-    net::Ipv4Addr,
+    io::{ErrorKind, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     panic::resume_unwind,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
+    time::Duration,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, setns},
+    unistd::Pid,
+};
 
 /// What every box calls its interface on the segment.
 pub const INTERFACE: &str = "eth0";
 /// The first box has 10.77.0.11 and 02:00:00:00:00:0b, the next one more; what is below is free for service addresses.
 const FIRST_HOST: u8 = 11;
+
+/// For an answer that takes microseconds on an idle machine.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 static LABS: AtomicU32 = AtomicU32::new(0);
 
@@ -108,6 +115,18 @@ impl LabBox {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Makes the box learn who has `address`: its owner refuses a connection that nobody listens for.
+    pub fn talk_to(&self, address: Ipv4Addr) {
+        let discard = SocketAddr::from((address, 9));
+        let refused = self.enter(|| TcpStream::connect_timeout(&discard, ANSWER_WAIT)).expect_err("nobody listens");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "nobody has {address}");
+    }
+
+    /// The box's neighbour entry for `address`, as `ip` prints it.
+    pub fn neighbour(&self, address: Ipv4Addr) -> String {
+        self.ip(&format!("neigh show {address}"))
+    }
+
     fn build(&self, switch: &str) {
         add_namespace(&self.namespace);
         ip_batch(&self.namespace, "link set lo up");
@@ -139,6 +158,13 @@ pub fn command_in(namespace: &str, program: &str) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace, program]);
     command
+}
+
+/// Keeps the calling thread where it is now, and with it what the kernel does there on its behalf.
+pub fn stay_on_one_processor() {
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu().expect("the thread is somewhere")).expect("the set is large enough");
+    sched_setaffinity(Pid::from_raw(0), &here).expect("a thread may stay where it is");
 }
 
 fn add_namespace(namespace: &str) {
