@@ -52,9 +52,9 @@ impl Aliases {
 
     /// Puts `address` on the interface, or renews its lifetime if it is there.
     ///
-    /// From now on the kernel removes it after `lifetime`, whatever becomes of this process: 0.1 s later as a rule, but
-    /// since Linux 6.13 it wakes no idle processor for that, and up to 1.1 s were seen on an idle machine. The kernel counts
-    /// whole seconds, and a fence must not last longer than asked for, so a fraction is cut off.
+    /// From now on the kernel removes it after `lifetime`, whatever becomes of this process: 0.1 s to 0.3 s later
+    /// on a processor that is awake. Since Linux 6.13 it wakes no idle one for that: 1.04 s were seen. The kernel counts whole
+    /// seconds, and a fence must not last longer than asked for, so a fraction is cut off.
     ///
     /// # Errors
     /// `BadAlias` for a lifetime outside 1 s to 60 s, a label that is empty or above 15 bytes, or an address that no

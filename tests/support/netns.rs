@@ -111,8 +111,7 @@ impl LabBox {
 
     /// What `ip` prints inside the box; arguments are separated by blanks.
     pub fn ip(&self, arguments: &str) -> String {
-        run(Command::new("ip").args(["-n", &self.namespace]).args(arguments.split(' ')), "")
-            .unwrap_or_else(|error| panic!("{error}"))
+        run(self.command("ip").args(arguments.split(' ')), "").unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Makes the box learn who has `address`: its owner refuses a connection that nobody listens for.
