@@ -3,7 +3,11 @@
 pub mod clock;
 pub mod config;
 pub mod handover;
+pub mod journal;
 pub mod ledger;
 pub mod machines;
 pub mod model;
+pub mod network;
+pub mod schema;
+pub mod store;
 pub mod wire;
