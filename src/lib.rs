@@ -2,3 +2,5 @@
 
 pub mod ledger;
 pub mod model;
+pub mod schema;
+pub mod store;
