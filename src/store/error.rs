@@ -1,0 +1,169 @@
+//! What can go wrong between this server and its database, told apart by what should be done about it.
+
+use std::fmt;
+
+use diesel::result::{DatabaseErrorKind, Error as Engine};
+
+use crate::model::Sequence;
+
+/// Each names the engine and the place. Nothing of a failed call remains in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The address of the store cannot be meant: a person corrects the configuration.
+    Address { reason: String },
+    /// No connection, or it was lost: try again.
+    Away { place: String, reason: String },
+    /// Another process holds the database, or no connection was free in time: try again.
+    Locked { place: String, reason: String },
+    /// No space left: try again once there is.
+    Full { place: String, reason: String },
+    /// The database refuses these data: trying again cannot help. `subject` names table and key where known.
+    Refused { place: String, subject: String, reason: String },
+    /// The tables were made by a newer version of this program.
+    Newer { place: String, version: String },
+    /// What was read cannot have been written by this program, or the disk failed: rebuild this store from the peer.
+    Corrupt { place: String, reason: String },
+    /// The entries do not follow what is applied.
+    NotNext { place: String, expected: Sequence, found: Sequence },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { reason } => write!(f, "store address: {reason}"),
+            Self::Away { place, reason } => write!(f, "{place} is away: {reason}"),
+            Self::Locked { place, reason } => write!(f, "{place} is locked: {reason}"),
+            Self::Full { place, reason } => write!(f, "{place} has no space left: {reason}"),
+            Self::Refused { place, subject, reason } => write!(f, "{place} refuses {subject}: {reason}"),
+            Self::Newer { place, version } => write!(f, "{place} was made by a newer version: it has migration {version}"),
+            Self::Corrupt { place, reason } => write!(f, "{place} is damaged: {reason}"),
+            Self::NotNext { place, expected, found } => {
+                write!(f, "{place} cannot apply entry {}: expected {}", found.0, expected.0)
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Why an engine failed, before it is known where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Away,
+    Locked,
+    Full,
+    Refused,
+    Corrupt,
+}
+
+/// Diesel keeps neither SQLite's result code nor PostgreSQL's SQLSTATE, so the rest is told apart by the message. SQLite's are fixed;
+/// for PostgreSQL `connection` makes sure that they are English. Both were read off the engines.
+const MESSAGES: &[(&str, Kind)] = &[
+    ("database is locked", Kind::Locked),
+    ("database table is locked", Kind::Locked),
+    ("lock timeout", Kind::Locked),
+    ("statement timeout", Kind::Locked),
+    ("deadlock detected", Kind::Locked),
+    ("database or disk is full", Kind::Full),
+    ("No space left on device", Kind::Full),
+    ("Disk quota exceeded", Kind::Full),
+    ("unable to open database file", Kind::Away),
+    ("attempt to write a readonly database", Kind::Away),
+    ("server closed the connection", Kind::Away),
+    ("terminating connection", Kind::Away),
+    ("connection to server", Kind::Away),
+    ("no connection to the server", Kind::Away),
+    ("could not receive data from server", Kind::Away),
+    ("could not send data to server", Kind::Away),
+    ("the database system is", Kind::Away),
+    ("too many clients", Kind::Away),
+    ("connection slots are reserved", Kind::Away),
+    ("out of memory", Kind::Away),
+    ("out of shared memory", Kind::Away),
+    ("disk image is malformed", Kind::Corrupt),
+    ("file is not a database", Kind::Corrupt),
+    ("disk I/O error", Kind::Corrupt),
+    ("invalid page in block", Kind::Corrupt),
+    ("could not read block", Kind::Corrupt),
+    ("could not fsync", Kind::Corrupt),
+    ("no such table", Kind::Corrupt),
+    ("no such column", Kind::Corrupt),
+    ("has no column named", Kind::Corrupt),
+    ("does not exist", Kind::Corrupt),
+];
+
+fn kind(error: &Engine) -> Kind {
+    match error {
+        Engine::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _)
+        | Engine::BrokenTransactionManager
+        | Engine::AlreadyInTransaction
+        | Engine::NotInTransaction => Kind::Away,
+        Engine::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Kind::Locked,
+        // A server that was made a standby or runs out of transaction numbers: it may write again later.
+        Engine::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Kind::Away,
+        Engine::DatabaseError(DatabaseErrorKind::Unknown, information) => by_message(information.message()),
+        Engine::DeserializationError(_) | Engine::NotFound => Kind::Corrupt,
+        Engine::RollbackErrorOnCommit { commit_error, .. } => kind(commit_error),
+        // Constraints, values that cannot be encoded, and whatever Diesel adds: the same statement would fail again.
+        _ => Kind::Refused,
+    }
+}
+
+fn by_message(message: &str) -> Kind {
+    MESSAGES.iter().find(|(text, _)| message.contains(text)).map_or(Kind::Refused, |(_, kind)| *kind)
+}
+
+impl StoreError {
+    /// The engine's error at `place`. A refusal has no subject yet.
+    pub fn from_engine(place: &str, error: &Engine) -> Self {
+        Self::new(kind(error), place, error.to_string())
+    }
+
+    /// A connection that could not be made. Never a refusal: whatever a server says before it lets us in may pass.
+    pub(super) fn from_connecting(place: &str, reason: String) -> Self {
+        match by_message(&reason) {
+            kind @ (Kind::Locked | Kind::Full) => Self::new(kind, place, reason),
+            Kind::Corrupt if !reason.contains("does not exist") => Self::new(Kind::Corrupt, place, reason),
+            Kind::Away | Kind::Refused | Kind::Corrupt => Self::new(Kind::Away, place, reason),
+        }
+    }
+
+    fn new(kind: Kind, place: &str, reason: String) -> Self {
+        let place = place.to_owned();
+        match kind {
+            Kind::Away => Self::Away { place, reason },
+            Kind::Locked => Self::Locked { place, reason },
+            Kind::Full => Self::Full { place, reason },
+            Kind::Refused => Self::Refused { place, subject: "a statement".to_owned(), reason },
+            Kind::Corrupt => Self::Corrupt { place, reason },
+        }
+    }
+}
+
+/// What ends a transaction: the engine's word, or ours.
+#[derive(Debug)]
+pub enum Failure {
+    Engine(Engine),
+    Store(StoreError),
+}
+
+impl Failure {
+    pub(super) fn at(self, place: &str) -> StoreError {
+        match self {
+            Self::Engine(error) => StoreError::from_engine(place, &error),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl From<Engine> for Failure {
+    fn from(error: Engine) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

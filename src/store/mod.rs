@@ -1,0 +1,95 @@
+//! The database: the journal applied. Everything in it can be rebuilt from the entries, and its position says how far it is.
+//!
+//! [`Store`] has no Diesel type in its signatures, so that a store of another kind can stand behind it. [`engines`] is the one for
+//! SQLite and PostgreSQL. An application registers its tables by [`StoredRow`] and its questions by [`Answers`]; nothing here names
+//! one of its tables.
+
+mod apply;
+mod checkpoint;
+pub mod column;
+pub mod connection;
+mod digest;
+mod engines;
+mod error;
+mod pair;
+mod place;
+mod pool;
+pub mod table;
+
+pub use checkpoint::{CHECKPOINT_EVERY_ENTRIES, Checkpoint};
+pub use connection::StoreConnection;
+pub use digest::{StoreDigest, TableDigest};
+pub use engines::open;
+pub use error::StoreError;
+pub use pair::StoredRecord;
+pub use place::Place;
+pub use pool::ReadPool;
+pub use table::StoredRow;
+
+use crate::model::entry::SharedEntry;
+use crate::model::{Application, CommandId, Position, Row, Sequence, TerminalId};
+
+/// An application whose questions a store can answer, in the application's own Diesel queries.
+pub trait Answers: Application {
+    /// Reads at one moment of the history; must not write.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn answer(query: &Self::Query, conn: &mut StoreConnection) -> diesel::QueryResult<Self::Found>;
+}
+
+/// One store, used by one thread. Every call may fail as [`StoreError`] says and leaves nothing half done; after a failure the next
+/// call connects anew.
+pub trait Store<A: Application>: Send {
+    /// How far the journal is applied, read from the database.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn applied(&mut self) -> Result<Position, StoreError>;
+
+    /// Applies entries that follow what is applied, in one transaction with the position; gives the position after them. An empty
+    /// batch changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]: `NotNext` for a gap, a repetition or a lower epoch; `Refused` for poison, naming the row.
+    fn apply(&mut self, entries: &[SharedEntry<A::Row>]) -> Result<Position, StoreError>;
+
+    /// # Errors
+    /// [`StoreError`].
+    fn row(&mut self, key: &<A::Row as Row>::Key) -> Result<Option<A::Row>, StoreError>;
+
+    /// The record of the entry with this number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn record(&mut self, sequence: Sequence) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// The record of a command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn find_record(&mut self, terminal: &TerminalId, command: &CommandId) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Every record's identity and place, in order; memory is bounded by a page.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some records may have been visited by then.
+    fn for_each_record(&mut self, visit: &mut dyn FnMut(&TerminalId, &CommandId, Sequence)) -> Result<(), StoreError>;
+
+    /// # Errors
+    /// [`StoreError`].
+    fn query(&mut self, query: &A::Query) -> Result<A::Found, StoreError>;
+
+    /// Position and digest of every table at one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn digest(&mut self) -> Result<StoreDigest, StoreError>;
+
+    /// Flushes what is applied. To be called on a store opened for nothing else, on a thread of its own, each
+    /// [`CHECKPOINT_EVERY_ENTRIES`] and when idle: it takes tens of milliseconds, in which the applier's store goes on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn checkpoint(&mut self) -> Result<Checkpoint, StoreError>;
+}
