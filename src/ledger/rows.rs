@@ -166,6 +166,17 @@ impl Account {
     pub fn id_of(member_no: i64, rate_id: i64) -> i64 {
         member_no * (Rate::ID_MAX + 1) + rate_id
     }
+
+    /// Member and rate of an account's number.
+    pub fn owner_of(account_id: i64) -> (i64, i64) {
+        (account_id / (Rate::ID_MAX + 1), account_id % (Rate::ID_MAX + 1))
+    }
+
+    /// As it is before its first ledger row.
+    pub fn empty(member_no: i64, rate_id: i64) -> Self {
+        let account_id = Self::id_of(member_no, rate_id);
+        Self { account_id, member_no, rate_id, balance: 0, last_ledger_no: 0, version: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
