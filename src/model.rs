@@ -5,12 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub mod application;
+pub mod coordination;
 pub mod entry;
 pub mod register;
 pub mod standing;
 
 pub use application::{Application, Bad, Draft, Request, Response, Row, Rows, Status, Unavailable, Verdict};
-pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, TerminalId};
+pub use coordination::{Coordination, Stopped};
+pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, SharedEntry, TerminalId};
 pub use register::{DataId, Holder, Register};
 pub use standing::{BeatNo, BootNonce, Heartbeat, Standing};
 
