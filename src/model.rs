@@ -12,7 +12,7 @@ pub mod standing;
 
 pub use application::{Application, Bad, Draft, Request, Response, Row, Rows, Status, Unavailable, Verdict};
 pub use coordination::Coordination;
-pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, TerminalId};
+pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, SharedEntry, TerminalId};
 pub use register::{DataId, Holder, Register};
 pub use standing::{BeatNo, BootNonce, Heartbeat, Standing};
 

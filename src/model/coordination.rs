@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{DataId, Epoch, Holder, Position, Register, ServerId};
 
 /// The durable state of one server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Coordination {
     pub server: ServerId,
     pub data_id: DataId,
@@ -22,13 +22,13 @@ pub struct Coordination {
 }
 
 impl Coordination {
-    /// What `duplex init` writes: a Pair of epoch 1 with A as Main.
-    pub fn first(server: ServerId, data_id: DataId) -> Self {
+    /// Of a server of a new pair, from the first register that `duplex init` writes.
+    pub fn first(server: ServerId, register: &Register) -> Self {
         Self {
             server,
-            data_id,
-            held: (Epoch(1), Holder::Pair { main: ServerId::A }),
-            spent: Epoch(1),
+            data_id: register.data_ids[server.index()],
+            held: (register.epoch, register.holder),
+            spent: register.epoch,
             intent: None,
             in_sync: true,
             stopped_at: None,
