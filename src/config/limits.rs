@@ -32,6 +32,8 @@ pub const UNAPPLIED_ENTRIES_MAX: usize = 32_768;
 pub const UNAPPLIED_BYTES_MAX: usize = 64 << 20;
 /// Entries in one transaction of the applier. Beyond 512 the commit's p99 grows and the throughput hardly (dependencies: 512 -> 35-43,000/s).
 pub const APPLY_BATCH_MAX: usize = 1_024;
+/// Payload bytes in one transaction of the applier: imports carry up to 100 KB an entry.
+pub const APPLY_BATCH_BYTES: usize = 4 << 20;
 /// Entries between two small checkpoints of the store's WAL.
 pub const CHECKPOINT_EVERY: u64 = 20_000;
 /// Rows that DataUpdater keeps by key. 65,536 rows of about 300 bytes are 20 MiB.
@@ -70,3 +72,12 @@ pub const ALIAS_REFRESH: Duration = Duration::from_millis(500);
 pub const BOOT_PATIENCE_MS: u64 = 1_500;
 /// Heartbeats whose sending moment is remembered for leases: 64 of 25 ms are 1.6 s, six leases.
 pub const BEATS_REMEMBERED: usize = 64;
+/// While the gate is closed for less than this, commands are still executed and their answers wait: a takeover that lasts no longer
+/// refuses nobody. Beyond, they are told to try again at once.
+pub const CLOSED_PATIENCE_MS: u64 = 700;
+/// An open stream carries a frame at least this often, so that "near" and "stored" stay fresh; ten a second cost nothing.
+pub const STREAM_IDLE_MS: u64 = 100;
+/// Questions and answers about where two histories part; each halves what is left or ends it.
+pub const COMPARE_ROUNDS_MAX: usize = 64;
+/// How long a Main compares with a peer that is heard but does not take its stream, before it counts as lost.
+pub const COMPARE_LIMIT_MS: u64 = 5_000;

@@ -39,18 +39,37 @@ pub struct Gate<T> {
 
 struct Inner<T> {
     rule: Rule,
+    since: Moment,
     waiting: VecDeque<Waiting<T>>,
 }
 
 impl<T> Gate<T> {
     pub fn new(board: Arc<Board>, exit: Exit<T>) -> Self {
-        Self { board, inner: Mutex::new(Inner { rule: Rule::Closed, waiting: VecDeque::new() }), exit }
+        Self { board, inner: Mutex::new(Inner { rule: Rule::Closed, since: Moment(0), waiting: VecDeque::new() }), exit }
     }
 
     /// What holds from now on. Answers that waited under the rule before go on waiting: `retry` would be a lie while nobody knows.
     pub fn set(&self, rule: Rule, now: Moment) {
-        locked(&self.inner).rule = rule;
+        let mut inner = locked(&self.inner);
+        if inner.rule != rule {
+            inner.rule = rule;
+            inner.since = now;
+        }
+        drop(inner);
         self.pass(now);
+    }
+
+    /// Milliseconds since the gate was closed; 0 if it is open.
+    pub fn closed_for(&self, now: Moment) -> u64 {
+        let inner = locked(&self.inner);
+        if inner.rule == Rule::Closed { now.since(inner.since) } else { 0 }
+    }
+
+    /// Answers that rest on nothing: `retry`. They leave at once.
+    pub fn turn_away(&self, answers: Vec<Waiting<T>>) {
+        if !answers.is_empty() {
+            (self.exit)(answers.into_iter().map(not_given).collect());
+        }
     }
 
     pub fn rule(&self) -> Rule {

@@ -17,8 +17,9 @@ pub struct Ids {
 #[derive(Debug, Default)]
 struct Inner {
     seen: HashMap<Fingerprint, Sequence>,
-    /// False once something was left out for want of memory, or before the set was built.
     complete: bool,
+    /// Something was left out for want of memory.
+    overflowed: bool,
 }
 
 /// What the set says about an id.
@@ -31,13 +32,15 @@ pub enum Seen {
 }
 
 impl Ids {
-    /// Starts over with what the store keeps and the journal adds.
-    pub fn rebuild(&self, ids: impl IntoIterator<Item = (Fingerprint, Sequence)>, most: usize) {
+    /// Whether absence means "new".
+    pub fn is_complete(&self) -> bool {
+        locked(&self.inner).complete
+    }
+
+    /// Every record kept has been inserted.
+    pub fn set_complete(&self) {
         let mut inner = locked(&self.inner);
-        *inner = Inner { seen: HashMap::new(), complete: true };
-        for (id, sequence) in ids {
-            inner.insert(id, sequence, most);
-        }
+        inner.complete = !inner.overflowed;
     }
 
     pub fn insert_all(&self, ids: impl IntoIterator<Item = (Fingerprint, Sequence)>, most: usize) {
@@ -76,6 +79,7 @@ impl Inner {
             self.seen.insert(id, sequence);
         } else {
             self.complete = false;
+            self.overflowed = true;
         }
     }
 }

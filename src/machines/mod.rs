@@ -2,5 +2,7 @@
 //!
 //! The same code is table-tested here, can be explored by a model checker, and runs in production under `actors`.
 
+pub mod admission;
 pub mod failover;
 pub mod health;
+pub mod stream;

@@ -89,8 +89,8 @@ pub enum ToPeer {
     Fetch { stream: StreamNo, after: Position },
     /// I shall send from here on. If you have more than this, it is an unconfirmed tail: keep it readable, cut it.
     Begin { stream: StreamNo, after: Position },
-    /// Entries right after what was sent before; none at all to carry `confirmed` or to ask for an acknowledgement of `frame`.
-    Entries { stream: StreamNo, frame: u64, confirmed: Position, digest_after: Position, records: Vec<WireRecord> },
+    /// Entries right after what was sent before, ending at `after`; none at all to carry `confirmed` or to have `frame` acknowledged.
+    Entries { stream: StreamNo, frame: u64, confirmed: Sequence, after: Position, records: Vec<WireRecord> },
     /// Note durably that you will be in sync under this register if it becomes the arbiter's.
     Intend { stream: StreamNo, register: Register },
     /// The arbiter's register is this now.

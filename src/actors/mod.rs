@@ -1,0 +1,94 @@
+//! The actors: thin shells around the machines and the files. Each file holds one actor and the messages it receives.
+//!
+//! An actor imports another's *message* and holds a `Recipient`, never a sibling's `Addr`. What flows in bulk goes through
+//! `handover`; a message then only says that something is there.
+
+use std::sync::{Arc, RwLock};
+
+use actix::Message;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::handover::{Board, Gate, Ids, Intake, Tail};
+use crate::journal::JournalReader;
+use crate::model::{Application, CommandId, Epoch, Fingerprint, Moment, Request, Response, Sequence};
+use crate::store::{Store, StoreError};
+
+pub mod address_keeper;
+pub mod command_acceptor;
+pub mod data_updater;
+pub mod failover_coordinator;
+pub mod fault;
+pub mod journal_writer;
+pub mod replication_applier;
+pub mod replication_receiver;
+pub mod replication_sender;
+pub mod state_monitor;
+
+/// Opens one more connection to this server's store.
+pub type OpenStore<A> = Arc<dyn Fn() -> Result<Box<dyn Store<A>>, StoreError> + Send + Sync>;
+
+/// Number of a terminal's session within one run of CommandAcceptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionNo(pub u64);
+
+/// A command on its way to DataUpdater. The permit bounds how many there are, wherever they wait.
+#[derive(Debug)]
+pub struct Work<C> {
+    pub session: SessionNo,
+    pub request: Request<C>,
+    pub fingerprint: Fingerprint,
+    pub arrived: Moment,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// An answer on its way back to the session.
+#[derive(Debug)]
+pub struct Reply {
+    pub session: SessionNo,
+    pub command_id: CommandId,
+    pub response: Response,
+    /// Place of the entry that holds the outcome, if it is stored.
+    pub place: Option<(Epoch, Sequence)>,
+    pub day: Option<i32>,
+    pub repeated: bool,
+    pub arrived: Moment,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What the storage actors share.
+pub struct Storage<A: Application> {
+    pub intake: Intake<Work<A::Command>>,
+    pub tail: Tail<A::Row>,
+    pub board: Arc<Board>,
+    pub gate: Gate<Reply>,
+    pub ids: Ids,
+    /// Replaced when JournalWriter is reborn and opens the journal anew.
+    reader: RwLock<JournalReader>,
+}
+
+impl<A: Application> Storage<A> {
+    pub fn new(board: Arc<Board>, gate: Gate<Reply>, tail: Tail<A::Row>, reader: JournalReader) -> Self {
+        Self { intake: Intake::default(), tail, board, gate, ids: Ids::default(), reader: RwLock::new(reader) }
+    }
+
+    /// Reads the journal, from any thread.
+    pub fn reader(&self) -> JournalReader {
+        self.reader.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn set_reader(&self, reader: JournalReader) {
+        *self.reader.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reader;
+    }
+}
+
+/// This server cannot go on by itself; its peer must. Told by whoever notices, acted on by FailoverCoordinator.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct Sick {
+    pub reason: String,
+}
+
+/// JournalWriter, ReplicationSender or DataUpdater was reborn: what was queued belongs to a state that is gone.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct StorageReborn;

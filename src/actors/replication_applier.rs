@@ -1,0 +1,277 @@
+//! ReplicationApplier: the only writer of the store, on both servers. Applies what is confirmed, never more, in larger transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
+use slog::{Logger, error, info, warn};
+
+use super::data_updater::AppliedMoved;
+use super::journal_writer::StoreSynced;
+use super::{OpenStore, Sick, Storage, fault};
+use crate::config::limits;
+use crate::handover::Slice;
+use crate::journal::{self, fingerprint, unseal};
+use crate::model::entry::SharedEntry;
+use crate::model::{Application, Position, Sequence};
+use crate::store::{Store, StoreError};
+
+/// More is confirmed than before.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct ConfirmedMoved;
+
+/// The store's position is looked at anew: another history may have been cut in.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct LookAgain;
+
+pub struct ReplicationApplier<A: Application> {
+    storage: Arc<Storage<A>>,
+    open_store: OpenStore<A>,
+    updater: Recipient<AppliedMoved>,
+    journal: Recipient<StoreSynced>,
+    coordinator: Recipient<Sick>,
+    log: Logger,
+    store: Option<Box<dyn Store<A>>>,
+    /// Tells the checkpoint thread that the store has grown.
+    checkpoints: Option<std::sync::mpsc::SyncSender<Sequence>>,
+    checkpointed: Sequence,
+    /// A retry is under way: messages need not start another one.
+    waiting: bool,
+    failures: u32,
+}
+
+impl<A: Application> ReplicationApplier<A> {
+    pub fn new(
+        storage: Arc<Storage<A>>,
+        open_store: OpenStore<A>,
+        updater: Recipient<AppliedMoved>,
+        journal: Recipient<StoreSynced>,
+        coordinator: Recipient<Sick>,
+        log: Logger,
+    ) -> Self {
+        let checkpointed = Sequence(0);
+        let (store, checkpoints, waiting, failures) = (None, None, false, 0);
+        Self { storage, open_store, updater, journal, coordinator, log, store, checkpoints, checkpointed, waiting, failures }
+    }
+
+    /// One transaction. True if more may wait.
+    fn apply_batch(&mut self) -> Result<bool, StoreError> {
+        if self.store.is_none() {
+            self.open()?;
+        }
+        let board = &self.storage.board;
+        let (applied, confirmed) = (board.applied_position(), board.confirmed());
+        if applied.sequence >= confirmed {
+            return Ok(false);
+        }
+        let entries = self.next_entries(applied, confirmed)?;
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        fault::point("replication-applier/batch");
+        let store = self.store.as_mut().expect("opened above");
+        let applied = store.apply(&entries)?;
+        self.storage.board.set_applied(applied);
+        self.storage.tail.release(applied.sequence);
+        self.updater.do_send(AppliedMoved);
+        if applied.sequence.0 >= self.checkpointed.0 + limits::CHECKPOINT_EVERY {
+            self.checkpoint(applied.sequence);
+        }
+        Ok(true)
+    }
+
+    fn next_entries(&self, applied: Position, confirmed: Sequence) -> Result<Vec<SharedEntry<A::Row>>, StoreError> {
+        let slice = self.storage.tail.after(applied.sequence, confirmed, limits::APPLY_BATCH_MAX, limits::APPLY_BATCH_BYTES);
+        match slice {
+            Slice::Entries(entries) => Ok(entries),
+            Slice::Gone => self.from_journal(applied, confirmed),
+        }
+    }
+
+    fn from_journal(&self, applied: Position, confirmed: Sequence) -> Result<Vec<SharedEntry<A::Row>>, StoreError> {
+        let unreadable = |what: String| StoreError::Corrupt { place: "journal".into(), reason: what };
+        let reader = self.storage.reader();
+        let records = reader.read_after(applied.sequence, limits::APPLY_BATCH_BYTES).map_err(|e| unreadable(e.to_string()))?;
+        let mut previous = applied;
+        let mut entries = Vec::with_capacity(records.len());
+        for record in records.into_iter().take(limits::APPLY_BATCH_MAX) {
+            if record.position.sequence > confirmed {
+                break;
+            }
+            let (epoch, sequence) = (record.position.epoch, record.position.sequence);
+            let sealed = unseal(&previous, epoch, sequence, record.payload).map_err(|e| unreadable(e.to_string()))?;
+            if sealed.position != record.position {
+                return Err(unreadable(format!("the store holds another history than the journal before entry {}", sequence.0)));
+            }
+            previous = sealed.position;
+            entries.push(Arc::new(sealed));
+        }
+        Ok(entries)
+    }
+
+    fn open(&mut self) -> Result<(), StoreError> {
+        let mut store = (self.open_store)()?;
+        let applied = store.applied()?;
+        self.storage.board.set_applied(applied);
+        if !self.storage.ids.is_complete() {
+            self.rebuild_ids(store.as_mut(), applied)?;
+        }
+        self.store = Some(store);
+        self.checkpointed = applied.sequence;
+        self.updater.do_send(AppliedMoved);
+        Ok(())
+    }
+
+    /// The set of command ids: the store's records, then what the journal has beyond them.
+    fn rebuild_ids(&self, store: &mut dyn Store<A>, applied: Position) -> Result<(), StoreError> {
+        let ids = &self.storage.ids;
+        store.for_each_record(&mut |terminal, command, sequence| {
+            ids.insert_all([(fingerprint(terminal, command), sequence)], limits::IDS_IN_MEMORY_MAX);
+        })?;
+        let reader = self.storage.reader();
+        let mut after = applied.sequence;
+        loop {
+            let records = reader.read_after(after, limits::APPLY_BATCH_BYTES);
+            let records = records.map_err(|e| StoreError::Corrupt { place: "journal".into(), reason: e.to_string() })?;
+            let Some(last) = records.last() else { break };
+            after = last.position.sequence;
+            for record in &records {
+                if let Ok(entry) = journal::digest::decode::<A::Row>(&record.payload) {
+                    let id = fingerprint(&entry.record.terminal_id, &entry.record.command_id);
+                    ids.insert_all([(id, record.position.sequence)], limits::IDS_IN_MEMORY_MAX);
+                }
+            }
+        }
+        ids.set_complete();
+        info!(self.log, "knows the command ids"; "ids" => ids.len());
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, applied: Sequence) {
+        self.checkpointed = applied;
+        let checkpoints = self.checkpoints.get_or_insert_with(|| {
+            checkpoint_thread(Arc::clone(&self.open_store), self.journal.clone(), self.log.clone())
+        });
+        // A full queue means that one is under way, and another one will follow.
+        let _ = checkpoints.try_send(applied);
+    }
+
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        match self.apply_batch() {
+            Ok(more) => {
+                self.failures = 0;
+                if more {
+                    ctx.notify(ConfirmedMoved);
+                }
+            }
+            Err(error) => self.fail(&error, ctx),
+        }
+    }
+
+    /// A store that is away, locked or full is tried again while lag slows admission; refused data is poison and stops this server.
+    fn fail(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        if is_poison(error) {
+            error!(self.log, "the store refuses an entry; this server stops"; "reason" => error.to_string());
+            self.coordinator.do_send(Sick { reason: format!("store: {error}") });
+            return;
+        }
+        self.failures += 1;
+        if self.failures.is_power_of_two() {
+            warn!(self.log, "cannot apply; trying again"; "reason" => error.to_string(), "failures" => self.failures);
+        }
+        self.store = None;
+        self.waiting = true;
+        ctx.run_later(APPLY_RETRY, |applier, ctx| {
+            applier.waiting = false;
+            applier.go_on(ctx);
+        });
+    }
+}
+
+/// Trying again cannot help.
+fn is_poison(error: &StoreError) -> bool {
+    match error {
+        StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => false,
+        StoreError::Address { .. }
+        | StoreError::Refused { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::NotNext { .. } => true,
+    }
+}
+
+/// Between two tries of a store that is away: short beside a person's patience, long beside the cost of a try.
+const APPLY_RETRY: Duration = Duration::from_millis(200);
+
+/// Checkpoints on a connection and thread of their own: inside a commit they would be the p99.
+fn checkpoint_thread<A: Application>(
+    open: OpenStore<A>,
+    journal: Recipient<StoreSynced>,
+    log: Logger,
+) -> std::sync::mpsc::SyncSender<Sequence> {
+    let (sender, requests) = std::sync::mpsc::sync_channel::<Sequence>(1);
+    let work = move || {
+        let mut store = None;
+        for _ in requests {
+            let done = match store.take().map_or_else(|| open(), Ok) {
+                Ok(mut opened) => opened.checkpoint().map(|done| (opened, done)),
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok((opened, checkpoint)) => {
+                    store = Some(opened);
+                    journal.do_send(StoreSynced(checkpoint.synced.sequence));
+                }
+                Err(error) => warn!(log, "no checkpoint; the store's log grows until the next one"; "reason" => error.to_string()),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work);
+    thread.expect("the system gives one thread more");
+    sender
+}
+
+impl<A: Application> Actor for ReplicationApplier<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.notify(ConfirmedMoved);
+        ctx.run_interval(IDLE_CHECKPOINT, |applier, _| {
+            let applied = applier.storage.board.applied();
+            if applied > applier.checkpointed {
+                applier.checkpoint(applied);
+            }
+        });
+    }
+}
+
+/// An idle store is checkpointed this often, so that old segments can go and a restart replays little.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
+
+impl<A: Application> Supervised for ReplicationApplier<A> {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.store = None;
+        self.waiting = false;
+    }
+}
+
+impl<A: Application> Handler<ConfirmedMoved> for ReplicationApplier<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: ConfirmedMoved, ctx: &mut Context<Self>) {
+        if !self.waiting {
+            self.go_on(ctx);
+        }
+    }
+}
+
+impl<A: Application> Handler<LookAgain> for ReplicationApplier<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAgain, ctx: &mut Context<Self>) {
+        self.store = None;
+        self.go_on(ctx);
+    }
+}
