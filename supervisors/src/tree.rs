@@ -58,7 +58,8 @@ impl Tree {
         ended.unwrap_or_else(|| self.unsupervised())
     }
 
-    /// Wait until the report meets the condition. Returns the last report if the tree stops before.
+    /// Wait until the report meets the condition, which must be quick: the tree waits for it. Returns
+    /// the last report if the tree stops before.
     pub async fn until(&self, mut condition: impl FnMut(&Report) -> bool) -> Report {
         let mut status = self.status.clone();
         let met = status
