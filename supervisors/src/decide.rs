@@ -2,8 +2,8 @@
 //! clock; time is passed in.
 //!
 //! A (re)start in order is a *line*: a range of actors that were taken down together. An actor of a
-//! line starts once the backoff is over, all before it in the line are up, and nobody in the line is
-//! still coming to rest. An actor that failed alone (one_for_one) is a line of its own.
+//! line starts once the backoff is over, all before it in the line are up, and nobody in the line
+//! is still coming to rest. An actor that failed alone (one_for_one) is a line of its own.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,4 +1,5 @@
-//! What the supervising thread and one actor's runner share: the order that holds, and the progress counter.
+//! What the supervising thread and one actor's runner share: the order that holds, and the progress
+//! counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -24,12 +24,14 @@ impl fmt::Display for Panic {
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
-    /// The newest panic inside `guarded` on this thread; code under it may have caught earlier ones itself.
+    /// The newest panic inside `guarded` on this thread; code under it may have caught earlier ones
+    /// itself.
     static NEWEST: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
-/// Learn the places of panics from now on. The program's own hook stays in force: it is called as before, and one set later
-/// costs only the places, because the message comes with the panic itself.
+/// Learn the places of panics from now on. The program's own hook stays in force: it is called as
+/// before, and one set later costs only the places, because the message comes with the panic
+/// itself.
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -41,7 +43,8 @@ pub(crate) fn listen() {
     });
 }
 
-/// Run `work`; a panic in it is returned. Whatever `work` leaves half done is the caller's to discard or rebuild.
+/// Run `work`; a panic in it is returned. Whatever `work` leaves half done is the caller's to
+/// discard or rebuild.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     NEWEST.take();
     let outer = GUARDED.replace(true);
@@ -49,7 +52,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     GUARDED.set(outer);
     outcome.map_err(|payload| {
         let message = text(payload.as_ref());
-        // A panic that was resumed, not begun, passes no hook: then the newest one noted is another.
+        // A panic that was resumed, not begun, passes no hook: then the newest one noted is
+        // another.
         let location = NEWEST
             .take()
             .filter(|newest| newest.message == message)

@@ -1,4 +1,5 @@
-//! One supervised actor on its arbiter: lives, rests, is reborn and leaves as ordered, and tells what becomes of it.
+//! One supervised actor on its arbiter: lives, rests, is reborn and leaves as ordered, and tells
+//! what becomes of it.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,11 +22,13 @@ use crate::outline::ActorId;
 use crate::panics::{Panic, guarded};
 use crate::seat::Seat;
 
-/// The way back to the supervising thread. Dropped, wherever that happens, it says that the actor has left.
+/// The way back to the supervising thread. Dropped, wherever that happens, it says that the actor
+/// has left.
 pub(crate) struct Post {
     pub(crate) actor: ActorId,
     pub(crate) events: Sender<Event>,
     pub(crate) link: Arc<Link>,
+    /// A panic on the way out.
     pub(crate) last_words: Option<String>,
 }
 
@@ -54,7 +57,8 @@ pub(crate) fn launch<A>(
 ) where
     A: Actor<Context = Context<A>> + Supervised,
 {
-    // On an arbiter that has stopped the closure is dropped, and `Post` with it: that is the answer.
+    // On an arbiter that has stopped the closure is dropped, and `Post` with it: that is the
+    // answer.
     arbiter.spawn_fn(move || {
         actix_rt::spawn(Runner {
             actor: None,
@@ -83,16 +87,19 @@ where
     held: u64,
     /// This life has not gone down.
     alive: bool,
+    /// The actor was asked to stop.
     stop_asked: bool,
     /// This life was told of as started.
     settled: bool,
     post: Post,
 }
 
-/// The actor's messages. They stay with the runner, not in the actor's context, whatever happens to that.
+/// The actor's messages. They stay with the runner, not in the actor's context, whatever happens to
+/// that.
 type Queue<A> = Rc<RefCell<AddressReceiver<A>>>;
 
-/// An actor and its context, whose own mailbox is never used; `_connected` keeps actix from taking it for abandoned.
+/// An actor and its context, whose own mailbox is never used; `_connected` keeps actix from taking
+/// it for abandoned.
 struct Housed<A>
 where
     A: Actor<Context = Context<A>> + Supervised,
@@ -158,7 +165,8 @@ where
         }
     }
 
-    /// Stop the actor by its own `stopping` and `stopped`, unless a panic has left it broken. One that answers
+    /// Stop the actor by its own `stopping` and `stopped`, unless a panic has left it broken. One
+    /// that answers
     /// `Running::Continue` goes on until it stops itself, or the deadline comes.
     fn stop(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         if !self.alive {
@@ -189,7 +197,8 @@ where
     /// Build the actor, or let it be reborn where it is.
     fn bear(&mut self) {
         if let Some(Housed { context, .. }) = &mut self.actor {
-            // A new set of parts, because cancellations that the old one still owed would hit the reborn actor's timers.
+            // A new set of parts, because cancellations that the old one still owed would hit the
+            // reborn actor's timers.
             *context.ctx().parts() = ContextParts::new(self.queue.borrow().sender_producer());
             context.restart();
         } else {
@@ -240,7 +249,8 @@ where
         let Some(mut housed) = self.actor.take() else {
             return;
         };
-        // A terminated context runs no more of the actor's code when it is dropped, except the actor's own `Drop`.
+        // A terminated context runs no more of the actor's code when it is dropped, except the
+        // actor's own `Drop`.
         housed.context.ctx().terminate();
         if let Err(panic) = self.work(|_| drop(housed)) {
             self.post.last_words = Some(panic.to_string());
@@ -248,14 +258,15 @@ where
     }
 }
 
-/// Hands the queue's messages to the actor, as a future of its context. Like a mailbox it stands still while the context
-/// waits for a future.
+/// Hands the queue's messages to the actor, as a future of its context. Like a mailbox it stands
+/// still while the context waits for a future.
 struct Mail<A: Actor> {
     queue: Queue<A>,
     link: Arc<Link>,
 }
 
-/// Messages handled before others on the same arbiter get their turn. tokio's own budget for one task is 128 operations.
+/// Messages handled before others on the same arbiter get their turn. tokio's own budget for one
+/// task is 128 operations.
 const MESSAGES_PER_TURN: usize = 128;
 
 impl<A> ActorFuture<A> for Mail<A>

@@ -16,8 +16,8 @@ use crate::runner::Post;
 use crate::spec::Plan;
 use crate::watch::{Finding, Watch};
 
-/// One poll of a child lasts longer than its hang limit. It may never end, and its thread cannot be taken back: withdraw
-/// and leave the process.
+/// One poll of a child lasts longer than its hang limit. It may never end, and its thread cannot be
+/// taken back: withdraw and leave the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hang {
     /// Path of the actor below the root.
@@ -58,8 +58,8 @@ impl Tree {
         ended.unwrap_or_else(|| self.unsupervised())
     }
 
-    /// Wait until the report meets the condition, which must be quick: the tree waits for it. Returns
-    /// the last report if the tree stops before.
+    /// Wait until the report meets the condition, which must be quick: the tree waits for it.
+    /// Returns the last report if the tree stops before.
     pub async fn until(&self, mut condition: impl FnMut(&Report) -> bool) -> Report {
         let mut status = self.status.clone();
         let met = status
@@ -69,20 +69,25 @@ impl Tree {
         met.unwrap_or_else(|_| self.report())
     }
 
-    /// Stop the children one after another, the last first, each by its own `stopping` and `stopped`; those that have
-    /// panicked last are dropped without these. After `within` the rest is left behind. Works after an escalation, too.
+    /// Stop the children one after another, the last first, each by its own `stopping` and
+    /// `stopped`; those that have panicked last are dropped without these. After `within` the rest
+    /// is left behind. Works after an escalation, too.
     pub async fn stop(&self, within: Duration) -> Stopped {
         // The thread ends only after it has published what is waited for here.
         let _ = self.events.send(Event::Stop { within });
         let mut status = self.status.clone();
         let stopped = status.wait_for(|status| status.stopped.is_some()).await;
-        stopped
-            .ok()
-            .and_then(|status| status.stopped.clone())
-            .unwrap_or_default()
+        let stopped = stopped.ok().and_then(|status| status.stopped.clone());
+        stopped.unwrap_or_else(|| {
+            let all = self.report().children.into_iter().map(|child| child.name);
+            Stopped {
+                left_behind: all.collect(),
+            }
+        })
     }
 
-    /// The supervising thread itself has panicked: a defect of this crate. Told like any failure that nobody can mend.
+    /// The supervising thread itself has panicked: a defect of this crate, told like any failure
+    /// that nobody can mend.
     fn unsupervised(&self) -> Ended {
         let report = self.report();
         let cause = "the supervising thread has panicked".to_owned();
@@ -183,7 +188,8 @@ impl Overseer {
             match self.events.recv_timeout(self.patience()) {
                 Ok(event) => self.step(event),
                 Err(RecvTimeoutError::Timeout) => self.step(Event::Tick),
-                // All runners have left and all handles are gone: nobody can ask for anything any more.
+                // All runners have left and all handles are gone: nobody can ask for anything any
+                // more.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look();

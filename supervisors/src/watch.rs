@@ -13,8 +13,9 @@ pub(crate) enum Finding {
     Moves { actor: ActorId },
 }
 
-/// Compares each actor's progress counter, look by look. The counter is odd while the actor works and changes with each
-/// piece of work, so the actor itself needs no clock, and one that idles or is busy with ever new work never hangs.
+/// Compares each actor's progress counter, look by look. The counter is odd while the actor works
+/// and changes with each piece of work, so the actor itself needs no clock, and one that idles or
+/// is busy with ever new work never hangs.
 #[derive(Debug)]
 pub(crate) struct Watch {
     limits: Vec<Duration>,
@@ -36,15 +37,17 @@ impl Watch {
         }
     }
 
-    /// How often to look: a quarter of the shortest limit, so that a hang is found at most half a limit late; not below 1 ms
-    /// (what threads are woken by) nor above 1 s (what a person would wait).
+    /// How often to look: a quarter of the shortest limit, so that a hang is found at most half a
+    /// limit late; not below 1 ms (what threads are woken by) nor above 1 s (what a person would
+    /// wait).
     pub(crate) fn period(&self) -> Duration {
         let shortest = self.limits.iter().min().copied().unwrap_or(Duration::MAX);
         (shortest / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
     }
 
-    /// Look at all counters, `passed` after the last look. A look that comes late counts as two periods at most: the whole
-    /// process was stopped then, the actors with it, and that is no hang.
+    /// Look at all counters, `passed` after the last look. A look that comes late counts as two
+    /// periods at most: the whole process was stopped then, the actors with it, and that is no
+    /// hang.
     pub(crate) fn look(
         &mut self,
         passed: Duration,

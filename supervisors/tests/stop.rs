@@ -2,7 +2,7 @@
 
 mod common;
 
-use actix::MailboxError;
+use actix::{AsyncContext, MailboxError};
 use common::*;
 use supervisors::{Child, Ended, State, Stopped, Strategy};
 
@@ -109,4 +109,32 @@ async fn a_second_stop_hears_the_same() {
         within(tree.clone().stop(DEADLINE)).await,
         Stopped::default()
     );
+}
+
+#[actix::test]
+async fn an_actor_that_has_work_left_may_finish_it_before_it_stops() {
+    /// Has three steps to go once it is asked to stop.
+    struct Busy(u32, Log);
+    impl actix::Actor for Busy {
+        type Context = actix::Context<Self>;
+        fn stopping(&mut self, ctx: &mut Self::Context) -> actix::Running {
+            if self.0 == 0 {
+                return actix::Running::Stop;
+            }
+            self.0 -= 1;
+            self.1.write("step");
+            let millisecond = std::time::Duration::from_millis(1);
+            ctx.run_later(millisecond, |_, ctx| actix::ActorContext::stop(ctx));
+            actix::Running::Continue
+        }
+    }
+    impl actix::Supervised for Busy {}
+    let log = Log::default();
+    let (_busy, seat) = supervisors::seat::<Busy>(1);
+    let its_log = log.clone();
+    let child = Child::new("busy", seat, own_thread(), move || Busy(3, its_log.clone()));
+    let tree = start(group("root", Strategy::OneForOne).actor(child));
+    restarted(&tree, 0).await;
+    assert_eq!(within(tree.stop(DEADLINE)).await, Stopped::default());
+    assert_eq!(log.read(), ["step", "step", "step"]);
 }

@@ -93,7 +93,8 @@ impl Handler<Break> for Clock {
         match kind {
             Kind::Handler => self.pass(kind),
             Kind::HandlerThatCancels => {
-                // What these numbers name in this life does not matter: they must not reach the next.
+                // What these numbers name in this life does not matter: they must not reach the
+                // next.
                 let mut handle = SpawnHandle::default();
                 for _ in 0..16 {
                     handle = handle.next();

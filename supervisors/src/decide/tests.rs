@@ -512,8 +512,8 @@ fn a_tree_without_children_runs_until_it_is_stopped() {
     assert_eq!(bench.stop(0), "stopped []");
 }
 
-/// A world that obeys in any order and fails at random; whatever happens, in an ordered group nobody
-/// is up behind a sibling that is down, and the tree comes to a decided end.
+/// A world that obeys in any order and fails at random; whatever happens, in an ordered group
+/// nobody is up behind a sibling that is down, and the tree comes to a decided end.
 #[test]
 fn whatever_happens_nobody_runs_behind_a_sibling_that_is_down() {
     for seed in 1..400u64 {

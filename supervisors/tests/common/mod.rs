@@ -1,4 +1,5 @@
-//! An actor that writes down what happens to it and fails where it is told to, and what tests need around it.
+//! An actor that writes down what happens to it and fails where it is told to, and what tests need
+//! around it.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::future::Future;
