@@ -1,5 +1,6 @@
 //! duplex: two Linux servers, one database service that keeps going when either dies.
 
+pub mod arbiter;
 pub mod clock;
 pub mod config;
 pub mod handover;
@@ -10,4 +11,5 @@ pub mod model;
 pub mod network;
 pub mod schema;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! OTP supervision for actix.
+#![doc = include_str!("../README.md")]
 
 mod decide;
 mod link;

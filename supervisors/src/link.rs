@@ -1,4 +1,5 @@
-//! What the supervising thread and one actor's runner share: the order that holds, and the progress counter.
+//! What the supervising thread and one actor's runner share: the order that holds, and the progress
+//! counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,10 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new() -> Self {
-        Self { standing: Mutex::new((Order::Hold { life: 0 }, None)), progress: AtomicU64::new(0) }
+        Self {
+            standing: Mutex::new((Order::Hold { life: 0 }, None)),
+            progress: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn give(&self, order: Order) {

@@ -24,12 +24,14 @@ impl fmt::Display for Panic {
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
-    /// The newest panic inside `guarded` on this thread; code under it may have caught earlier ones itself.
+    /// The newest panic inside `guarded` on this thread; code under it may have caught earlier ones
+    /// itself.
     static NEWEST: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
-/// Learn the places of panics from now on. The program's own hook stays in force: it is called as before, and one set later
-/// costs only the places, because the message comes with the panic itself.
+/// Learn the places of panics from now on. The program's own hook stays in force: it is called as
+/// before, and one set later costs only the places, because the message comes with the panic
+/// itself.
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -41,7 +43,8 @@ pub(crate) fn listen() {
     });
 }
 
-/// Run `work`; a panic in it is returned. Whatever `work` leaves half done is the caller's to discard or rebuild.
+/// Run `work`; a panic in it is returned. Whatever `work` leaves half done is the caller's to
+/// discard or rebuild.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     NEWEST.take();
     let outer = GUARDED.replace(true);
@@ -49,8 +52,12 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     GUARDED.set(outer);
     outcome.map_err(|payload| {
         let message = text(payload.as_ref());
-        // A panic that was resumed, not begun, passes no hook: then the newest one noted is another.
-        let location = NEWEST.take().filter(|newest| newest.message == message).and_then(|newest| newest.location);
+        // A panic that was resumed, not begun, passes no hook: then the newest one noted is
+        // another.
+        let location = NEWEST
+            .take()
+            .filter(|newest| newest.message == message)
+            .and_then(|newest| newest.location);
         Panic { message, location }
     })
 }
@@ -59,7 +66,10 @@ fn note(info: &PanicHookInfo<'_>) {
     if GUARDED.try_with(Cell::get) != Ok(true) {
         return;
     }
-    let panic = Panic { message: text(info.payload()), location: info.location().map(ToString::to_string) };
+    let panic = Panic {
+        message: text(info.payload()),
+        location: info.location().map(ToString::to_string),
+    };
     let _ = NEWEST.try_with(|newest| newest.replace(Some(panic)));
 }
 
@@ -81,7 +91,10 @@ mod tests {
     #[test]
     fn message_and_place_of_a_panic_are_kept() {
         let text = caught(|| panic!("number {}", 7));
-        assert!(text.starts_with("panicked at ") && text.contains("panics.rs:"), "{text}");
+        assert!(
+            text.starts_with("panicked at ") && text.contains("panics.rs:"),
+            "{text}"
+        );
         assert!(text.ends_with(": number 7"), "{text}");
     }
 
@@ -104,6 +117,9 @@ mod tests {
     fn a_panic_outside_is_not_kept_for_later() {
         listen();
         let _ = panic::catch_unwind(|| panic!("same words"));
-        assert_eq!(caught(|| panic::resume_unwind(Box::new("same words"))), "panicked: same words");
+        assert_eq!(
+            caught(|| panic::resume_unwind(Box::new("same words"))),
+            "panicked: same words"
+        );
     }
 }

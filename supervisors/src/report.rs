@@ -5,15 +5,21 @@ use serde::Serialize;
 /// One group or actor, and what is below it, as of now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// Its name among its siblings.
     pub name: String,
+    /// What it is.
     pub kind: Kind,
+    /// What it does.
     pub state: State,
     /// Times that it was restarted, for whatever reason.
     pub restarts: u64,
-    /// How it last went down by itself: a panic, its own end; of a group: the intensity that was exceeded.
+    /// How it last went down by itself: a panic, its own end; of a group: the intensity that was
+    /// exceeded.
     pub last_exit: Option<Exit>,
-    /// Since when it is in this state (a group: since when nothing below it changed), Unix time in milliseconds.
+    /// Since when it is in this state (a group: since when nothing below it changed), Unix time in
+    /// milliseconds.
     pub since: u64,
+    /// A group's members in start order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Report>,
 }
@@ -21,14 +27,19 @@ pub struct Report {
 impl Report {
     /// The report of a child by its path below this one, such as `storage/journal-writer`.
     pub fn find(&self, path: &str) -> Option<&Report> {
-        path.split('/').try_fold(self, |report, name| report.children.iter().find(|child| child.name == name))
+        path.split('/').try_fold(self, |report, name| {
+            report.children.iter().find(|child| child.name == name)
+        })
     }
 }
 
+/// What a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// A group of children.
     Group,
+    /// An actor.
     Actor,
 }
 
@@ -38,6 +49,7 @@ pub enum Kind {
 pub enum State {
     /// Ended, and not to be restarted: its work is done, or the tree was stopped.
     Stopped,
+    /// At work, or idle.
     Running,
     /// Its first start is under way, or waits for those before it.
     Starting,
@@ -54,6 +66,7 @@ pub enum State {
 /// A child's end: what happened and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Exit {
+    /// Of a panic: where and with which message.
     pub text: String,
     /// Unix time in milliseconds.
     pub at: u64,
@@ -65,7 +78,8 @@ pub struct Exit {
 pub enum Ended {
     /// It was stopped.
     Stopped(Stopped),
-    /// It gave up: the root's intensity was exceeded, or an arbiter with children on it stopped. All children are held.
+    /// It gave up: the root's intensity was exceeded, or an arbiter with children on it stopped.
+    /// All children are held.
     Escalated(Box<Escalation>),
 }
 
@@ -81,6 +95,7 @@ pub struct Stopped {
 pub struct Escalation {
     /// Path of the actor whose failure was the last.
     pub child: String,
+    /// Which intensity was exceeded, or which actor was lost.
     pub cause: String,
     /// The failures that led here, oldest first; at most the last 32.
     pub failures: Vec<Failure>,
@@ -93,6 +108,7 @@ pub struct Escalation {
 pub struct Failure {
     /// Path of the actor.
     pub child: String,
+    /// Where it panicked and with which message, or that it ended by itself.
     pub text: String,
     /// Unix time in milliseconds.
     pub at: u64,

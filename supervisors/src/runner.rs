@@ -1,4 +1,5 @@
-//! One supervised actor on its arbiter: lives, rests, is reborn and leaves as ordered, and tells what becomes of it.
+//! One supervised actor on its arbiter: lives, rests, is reborn and leaves as ordered, and tells
+//! what becomes of it.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,11 +22,13 @@ use crate::outline::ActorId;
 use crate::panics::{Panic, guarded};
 use crate::seat::Seat;
 
-/// The way back to the supervising thread. Dropped, wherever that happens, it says that the actor has left.
+/// The way back to the supervising thread. Dropped, wherever that happens, it says that the actor
+/// has left.
 pub(crate) struct Post {
     pub(crate) actor: ActorId,
     pub(crate) events: Sender<Event>,
     pub(crate) link: Arc<Link>,
+    /// A panic on the way out.
     pub(crate) last_words: Option<String>,
 }
 
@@ -39,15 +42,23 @@ impl Post {
 impl Drop for Post {
     fn drop(&mut self) {
         let last_words = self.last_words.take();
-        self.tell(Event::Left { actor: self.actor, last_words });
+        self.tell(Event::Left {
+            actor: self.actor,
+            last_words,
+        });
     }
 }
 
-pub(crate) fn launch<A>(post: Post, seat: Seat<A>, arbiter: &ArbiterHandle, build: impl FnMut() -> A + Send + 'static)
-where
+pub(crate) fn launch<A>(
+    post: Post,
+    seat: Seat<A>,
+    arbiter: &ArbiterHandle,
+    build: impl FnMut() -> A + Send + 'static,
+) where
     A: Actor<Context = Context<A>> + Supervised,
 {
-    // On an arbiter that has stopped the closure is dropped, and `Post` with it: that is the answer.
+    // On an arbiter that has stopped the closure is dropped, and `Post` with it: that is the
+    // answer.
     arbiter.spawn_fn(move || {
         actix_rt::spawn(Runner {
             actor: None,
@@ -76,16 +87,19 @@ where
     held: u64,
     /// This life has not gone down.
     alive: bool,
+    /// The actor was asked to stop.
     stop_asked: bool,
     /// This life was told of as started.
     settled: bool,
     post: Post,
 }
 
-/// The actor's messages. They stay with the runner, not in the actor's context, whatever happens to that.
+/// The actor's messages. They stay with the runner, not in the actor's context, whatever happens to
+/// that.
 type Queue<A> = Rc<RefCell<AddressReceiver<A>>>;
 
-/// An actor and its context, whose own mailbox is never used; `_connected` keeps actix from taking it for abandoned.
+/// An actor and its context, whose own mailbox is never used; `_connected` keeps actix from taking
+/// it for abandoned.
 struct Housed<A>
 where
     A: Actor<Context = Context<A>> + Supervised,
@@ -119,7 +133,10 @@ where
     fn hold(&mut self, life: u64) {
         if life > self.held {
             self.held = life;
-            self.post.tell(Event::Held { actor: self.post.actor, life });
+            self.post.tell(Event::Held {
+                actor: self.post.actor,
+                life,
+            });
         }
     }
 
@@ -138,14 +155,18 @@ where
             Ok(Poll::Pending) if self.settled => {}
             Ok(Poll::Pending) => {
                 self.settled = true;
-                self.post.tell(Event::Started { actor: self.post.actor, life });
+                self.post.tell(Event::Started {
+                    actor: self.post.actor,
+                    life,
+                });
             }
             Ok(Poll::Ready(())) => self.went_down(End::ByItself),
             Err(panic) => self.went_down(End::Panicked(panic.to_string())),
         }
     }
 
-    /// Stop the actor by its own `stopping` and `stopped`, unless a panic has left it broken. One that answers
+    /// Stop the actor by its own `stopping` and `stopped`, unless a panic has left it broken. One
+    /// that answers
     /// `Running::Continue` goes on until it stops itself, or the deadline comes.
     fn stop(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         if !self.alive {
@@ -166,19 +187,27 @@ where
 
     fn went_down(&mut self, end: End) {
         self.alive = false;
-        self.post.tell(Event::Exited { actor: self.post.actor, life: self.life, end });
+        self.post.tell(Event::Exited {
+            actor: self.post.actor,
+            life: self.life,
+            end,
+        });
     }
 
     /// Build the actor, or let it be reborn where it is.
     fn bear(&mut self) {
         if let Some(Housed { context, .. }) = &mut self.actor {
-            // A new set of parts, because cancellations that the old one still owed would hit the reborn actor's timers.
+            // A new set of parts, because cancellations that the old one still owed would hit the
+            // reborn actor's timers.
             *context.ctx().parts() = ContextParts::new(self.queue.borrow().sender_producer());
             context.restart();
         } else {
             self.actor = Some(self.house());
         }
-        let mail = Mail { queue: Rc::clone(&self.queue), link: Arc::clone(&self.post.link) };
+        let mail = Mail {
+            queue: Rc::clone(&self.queue),
+            link: Arc::clone(&self.post.link),
+        };
         if let Some(Housed { context, .. }) = &mut self.actor {
             context.ctx().spawn(mail);
         }
@@ -189,7 +218,10 @@ where
         let (connected, unused) = channel(0);
         let mut context = Context::with_receiver(unused);
         *context.parts() = ContextParts::new(self.queue.borrow().sender_producer());
-        Housed { context: context.into_future(actor), _connected: Addr::new(connected) }
+        Housed {
+            context: context.into_future(actor),
+            _connected: Addr::new(connected),
+        }
     }
 
     fn poll_actor(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -217,7 +249,8 @@ where
         let Some(mut housed) = self.actor.take() else {
             return;
         };
-        // A terminated context runs no more of the actor's code when it is dropped, except the actor's own `Drop`.
+        // A terminated context runs no more of the actor's code when it is dropped, except the
+        // actor's own `Drop`.
         housed.context.ctx().terminate();
         if let Err(panic) = self.work(|_| drop(housed)) {
             self.post.last_words = Some(panic.to_string());
@@ -225,14 +258,15 @@ where
     }
 }
 
-/// Hands the queue's messages to the actor, as a future of its context. Like a mailbox it stands still while the context
-/// waits for a future.
+/// Hands the queue's messages to the actor, as a future of its context. Like a mailbox it stands
+/// still while the context waits for a future.
 struct Mail<A: Actor> {
     queue: Queue<A>,
     link: Arc<Link>,
 }
 
-/// Messages handled before others on the same arbiter get their turn. tokio's own budget for one task is 128 operations.
+/// Messages handled before others on the same arbiter get their turn. tokio's own budget for one
+/// task is 128 operations.
 const MESSAGES_PER_TURN: usize = 128;
 
 impl<A> ActorFuture<A> for Mail<A>
@@ -241,7 +275,12 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, actor: &mut A, ctx: &mut Context<A>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut A,
+        ctx: &mut Context<A>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
         for _ in 0..MESSAGES_PER_TURN {
             if ctx.waiting() {
                 // The context polls this again when it has waited.

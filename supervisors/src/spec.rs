@@ -1,4 +1,5 @@
-//! What to supervise, as data: children, groups of them, and the numbers that decide about restarts.
+//! What to supervise, as data: children, groups of them, and the numbers that decide about
+//! restarts.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,17 +34,23 @@ pub enum Strategy {
     RestForOne,
 }
 
-/// How many restarts a group allows within a sliding window; one more and the group itself has failed.
+/// How many restarts a group allows within a sliding window; one more and the group itself has
+/// failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
+    /// Restarts allowed.
     pub restarts: u32,
+    /// Length of the window.
     pub within: Duration,
 }
 
-/// How long a restart waits: the n-th within the window waits `first` doubled n-1 times, at most `cap`.
+/// How long a restart waits: the n-th within the window waits `first` doubled n-1 times, at most
+/// `cap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
+    /// Before the first restart in a window.
     pub first: Duration,
+    /// Before any.
     pub cap: Duration,
 }
 
@@ -66,10 +73,11 @@ pub struct Child {
 pub(crate) type Launch = Box<dyn FnOnce(Post) + Send>;
 
 impl Child {
-    /// The actor of `seat`, living on the thread of `arbiter`; `build` runs there too. [`Restart::Permanent`], hang limit 10 s.
+    /// The actor of `seat`, living on the thread of `arbiter`; `build` runs there too.
+    /// [`Restart::Permanent`], hang limit 10 s.
     ///
-    /// `build` is called again only while it has not yet succeeded: it panicked. Afterwards an actor is reborn in place, by
-    /// [`Supervised::restarting`].
+    /// `build` is called again only while it has not yet succeeded: it panicked. Afterwards an actor
+    /// is reborn in place, by [`Supervised::restarting`].
     pub fn new<A>(
         name: impl Into<String>,
         seat: Seat<A>,
@@ -88,20 +96,33 @@ impl Child {
         }
     }
 
+    /// When it is restarted, if not always.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
         self
     }
 
-    /// How long one message, or one poll of the actor's other futures, may take before it counts as hanging. An actor that
-    /// blocks rightfully, on a thread of its own, gets the longest time that it may block.
+    /// How long one message, or one poll of the actor's other futures, may take before it counts as
+    /// hanging. An actor that blocks rightfully, on a thread of its own, gets the longest time that
+    /// it may block.
     pub fn hang_limit(mut self, limit: Duration) -> Self {
         self.hang_limit = limit;
         self
     }
 }
 
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("name", &self.name)
+            .field("restart", &self.restart)
+            .field("hang_limit", &self.hang_limit)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Specification of a group: members in start order, each an actor or a group again.
+#[derive(Debug)]
 pub struct Group {
     name: String,
     strategy: Strategy,
@@ -110,6 +131,7 @@ pub struct Group {
     members: Vec<Member>,
 }
 
+#[derive(Debug)]
 enum Member {
     Actor(Child),
     Group(Group),
@@ -121,8 +143,14 @@ impl Group {
         Self {
             name: name.into(),
             strategy,
-            intensity: Intensity { restarts: 1, within: Duration::from_secs(5) },
-            backoff: Backoff { first: Duration::from_millis(10), cap: Duration::from_secs(1) },
+            intensity: Intensity {
+                restarts: 1,
+                within: Duration::from_secs(5),
+            },
+            backoff: Backoff {
+                first: Duration::from_millis(10),
+                cap: Duration::from_secs(1),
+            },
             members: Vec::new(),
         }
     }
@@ -133,8 +161,9 @@ impl Group {
         self
     }
 
-    /// Wait `first` before a restart, doubled for each further one in the window, at most `cap`. Keep `cap` below the
-    /// window divided by the restarts allowed: slower restarts would never exceed the intensity.
+    /// Wait `first` before a restart, doubled for each further one in the window, at most `cap`.
+    /// Keep `cap` below the window divided by the restarts allowed: slower restarts would never
+    /// exceed the intensity.
     pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
         self.backoff = Backoff { first, cap };
         self
@@ -152,9 +181,9 @@ impl Group {
         self
     }
 
-    /// Start everything, in order, under a supervising thread. `on_hang` is called on that thread, once for each poll that
-    /// exceeds its child's hang limit, and must return soon: while it runs nothing is supervised. A hanging child is
-    /// never restarted, because its thread would remain.
+    /// Start everything, in order, under a supervising thread. `on_hang` is called on that thread,
+    /// once for each poll that exceeds its child's hang limit, and must return soon: while it runs
+    /// nothing is supervised. A hanging child is never restarted, because its thread would remain.
     ///
     /// # Errors
     /// A specification that contradicts itself, or a thread that the system refuses.
@@ -173,7 +202,10 @@ impl Group {
             return refuse(format!("{restarts} restarts within a window of no length"));
         }
         if self.backoff.first > self.backoff.cap {
-            return refuse(format!("first backoff {:?} is above its cap {:?}", self.backoff.first, self.backoff.cap));
+            return refuse(format!(
+                "first backoff {:?} is above its cap {:?}",
+                self.backoff.first, self.backoff.cap
+            ));
         }
         let mut names: Vec<&str> = Vec::new();
         for member in &self.members {
@@ -202,15 +234,16 @@ impl Member {
     fn check(&self, above: &str) -> Result<(), StartError> {
         match self {
             Member::Group(group) => group.check(above),
-            Member::Actor(child) if child.hang_limit.is_zero() => {
-                Err(StartError::Specification(format!("actor {above}{}: hang limit of no length", child.name)))
-            }
+            Member::Actor(child) if child.hang_limit.is_zero() => Err(StartError::Specification(
+                format!("actor {above}{}: hang limit of no length", child.name),
+            )),
             Member::Actor(_) => Ok(()),
         }
     }
 }
 
-/// The specification taken apart: the decisions' view, and for each actor, in start order, how to run and watch it.
+/// The specification taken apart: the decisions' view, and for each actor, in start order, how to
+/// run and watch it.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) outline: Outline,
@@ -220,7 +253,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     fn enter(&mut self, group: Group) {
-        self.outline.open(group.name, group.strategy, group.intensity, group.backoff);
+        self.outline
+            .open(group.name, group.strategy, group.intensity, group.backoff);
         for member in group.members {
             match member {
                 Member::Group(group) => self.enter(group),
