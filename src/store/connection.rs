@@ -98,7 +98,7 @@ fn check_postgres(conn: &mut PgConnection, place: &str) -> Result<(), StoreError
         return Err(StoreError::Address { reason: format!("{place} has encoding {encoding}, but UTF8 is needed") });
     }
     let messages = setting("lc_messages")?;
-    let english = messages.is_empty() || messages.starts_with("en") || messages.starts_with("C") || messages == "POSIX";
+    let english = messages.starts_with("en") || messages.starts_with("C") || messages == "POSIX";
     if !english {
         let reason = format!(
             "{place} has lc_messages = {messages}, but its errors must be English: ALTER DATABASE … SET lc_messages = 'C'"

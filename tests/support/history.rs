@@ -10,8 +10,8 @@ use duplex::ledger::rows::{
 use duplex::model::application::Day;
 use duplex::model::entry::SharedEntry;
 use duplex::model::{
-    Application, Bad, CommandId, CommandRecord, Digest, Draft, Entry, Fingerprint, Image, Position, Request, Response, Rows, Sealed,
-    Status, TerminalId, Unavailable, UnixMs, Verdict, application::PairCode,
+    Application, Bad, CommandId, CommandRecord, Digest, Draft, Entry, Fingerprint, Image, Position, Request, Response, Rows,
+    Sealed, Status, TerminalId, Unavailable, UnixMs, Verdict, application::PairCode,
 };
 use duplex::store::{Answers, StoreConnection};
 
@@ -236,9 +236,9 @@ pub fn every_kind_of_row() -> Vec<Row> {
     rows.push(Row::Account(account(1, i64::MIN)));
     rows.extend(ledger_rows());
     rows.extend(payouts());
-    rows.extend([(1, -1), (1, 0), (2, i32::MIN)].map(|(member_no, day)| {
-        Row::DailyDraw(DailyDraw { member_no, day, limit_yen: 500 })
-    }));
+    rows.extend(
+        [(1, -1), (1, 0), (2, i32::MIN)].map(|(member_no, day)| Row::DailyDraw(DailyDraw { member_no, day, limit_yen: 500 })),
+    );
     rows.extend(terminals());
     rows.extend([StaffRole::Clerk, StaffRole::Supervisor, StaffRole::Manager, StaffRole::Maintenance].map(|role| {
         let staff_id = format!("{role:?}");
@@ -287,7 +287,11 @@ fn cards() -> impl Iterator<Item = Row> {
     let states = [CardState::Blank, CardState::Active, CardState::Stopped, CardState::Lost, CardState::Void];
     ["a", "B", "b", "_", "é"].into_iter().zip(states).map(|(card_id, state)| {
         let blank = Card { member_no: None, kind: CardKind::Temporary, pin_hash: None, valid_until: None, ..card(card_id, 0) };
-        Row::Card(if state == CardState::Blank { Card { replaced_by: None, ..blank } } else { Card { state, ..card(card_id, 3) } })
+        Row::Card(if state == CardState::Blank {
+            Card { replaced_by: None, ..blank }
+        } else {
+            Card { state, ..card(card_id, 3) }
+        })
     })
 }
 
@@ -306,7 +310,8 @@ fn ledger_rows() -> impl Iterator<Item = Row> {
     kinds.into_iter().zip(1..).map(|(kind, ledger_no)| {
         let adjusted = (kind == LedgerKind::Adjust).then(|| "理由".to_owned());
         let text = || adjusted.clone();
-        let row = LedgerRow { kind, ref_type: text(), ref_id: text(), staff_id: text(), reason: text(), ..ledger_row(ledger_no, 1) };
+        let row =
+            LedgerRow { kind, ref_type: text(), ref_id: text(), staff_id: text(), reason: text(), ..ledger_row(ledger_no, 1) };
         Row::Ledger(Box::new(row))
     })
 }
