@@ -178,3 +178,24 @@ fn run_migrations<D: Backend, C: MigrationHarness<D>>(
     conn.run_pending_migrations(source).map_err(failed)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_fills_the_disk_says_full_and_leaves_the_connection_usable() {
+        let mut conn = StoreConnection::Sqlite(SqliteConnection::establish(":memory:").expect("in memory"));
+        conn.batch_execute("CREATE TABLE notes (note blob); PRAGMA max_page_count = 4").expect("a small database");
+        let full = write(&mut conn, |conn| Ok(conn.batch_execute("INSERT INTO notes VALUES (zeroblob(100000))")?));
+        let full = full.expect_err("no room").at("SQLite");
+        assert!(matches!(full, StoreError::Full { .. }), "{full}");
+        write(&mut conn, |conn| Ok(conn.batch_execute("INSERT INTO notes VALUES (zeroblob(10))")?)).expect("room for that");
+    }
+
+    #[test]
+    fn waits_that_an_url_sets_itself_are_kept() {
+        let url = with_waits("postgres://db/duplex?connect_timeout=9");
+        assert_eq!(url, "postgres://db/duplex?connect_timeout=9&tcp_user_timeout=2000&keepalives_idle=2");
+    }
+}
