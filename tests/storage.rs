@@ -351,6 +351,16 @@ fn a_connection_that_was_cut_is_away_and_the_next_call_connects_anew() {
 }
 
 #[test]
+fn a_file_that_is_no_database_is_damage() {
+    let database = Database::sqlite();
+    let path = database.url.strip_prefix("sqlite:").expect("a file");
+    std::fs::write(path, "a shopping list, and long enough to be looked at as the header of a database would be".repeat(9))
+        .expect("written");
+    let refused = database.try_open().err().expect("not opened");
+    assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_away() {
     let refused = duplex::store::open::<history::Bare>("postgres:///duplex?host=/no/such/socket").err().expect("not opened");
     assert!(matches!(refused, StoreError::Away { .. }), "{refused}");

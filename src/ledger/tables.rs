@@ -4,8 +4,9 @@ use super::rows::{
     Account, AuditEvent, BusinessDay, Card, CardKind, CardState, DailyDraw, DayState, Key, LedgerKind, LedgerRow, Medium, Member,
     MemberState, Payout, PayoutState, Rate, Row, Site, Staff, StaffRole, Terminal, TerminalKind,
 };
+use crate::store::StoreConnection;
 use crate::store::column::text_column;
-use crate::store::table::{stored_rows, stored_table};
+use crate::store::table::{StoredRow, Table, stored_rows, stored_table};
 
 text_column!(DayState { Open = "open", Closing = "closing", Closed = "closed" });
 text_column!(MemberState {

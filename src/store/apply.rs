@@ -66,14 +66,8 @@ fn follow<R: StoredRow>(before: Position, entries: &[SharedEntry<R>], place: &st
 
 fn epoch_starts<R: StoredRow>(before: Position, entries: &[SharedEntry<R>]) -> Vec<EpochStart> {
     let mut epoch = before.epoch;
-    let mut starts = Vec::new();
-    for sealed in entries.iter().filter(|sealed| sealed.position.epoch > before.epoch) {
-        if sealed.position.epoch > epoch {
-            epoch = sealed.position.epoch;
-            starts.push(EpochStart::at(sealed.position));
-        }
-    }
-    starts
+    let positions = entries.iter().map(|sealed| sealed.position);
+    positions.filter(|next| std::mem::replace(&mut epoch, next.epoch) < next.epoch).map(EpochStart::at).collect()
 }
 
 /// What a batch leaves behind: of several images of one row the last, in key order, and a record for each entry.
@@ -131,6 +125,8 @@ fn is_refused(conn: &mut StoreConnection, attempt: impl FnOnce(&mut StoreConnect
         attempt(conn)?;
         Err(Engine::RollbackTransaction.into())
     });
-    let outcome = tried.map_err(|failure| !matches!(failure, Failure::Engine(Engine::RollbackTransaction)));
-    outcome.is_err_and(|refused| refused)
+    match tried {
+        Ok(()) | Err(Failure::Engine(Engine::RollbackTransaction)) => false,
+        Err(failure) => matches!(failure.at("the store"), StoreError::Refused { .. }),
+    }
 }

@@ -98,7 +98,7 @@ fn check_postgres(conn: &mut PgConnection, place: &str) -> Result<(), StoreError
         return Err(StoreError::Address { reason: format!("{place} has encoding {encoding}, but UTF8 is needed") });
     }
     let messages = setting("lc_messages")?;
-    let english = messages.is_empty() || messages.starts_with("en") || messages.starts_with("C") || messages == "POSIX";
+    let english = messages.starts_with("en") || messages.starts_with("C") || messages == "POSIX";
     if !english {
         let reason = format!(
             "{place} has lc_messages = {messages}, but its errors must be English: ALTER DATABASE … SET lc_messages = 'C'"
@@ -177,4 +177,25 @@ fn run_migrations<D: Backend, C: MigrationHarness<D>>(
     }
     conn.run_pending_migrations(source).map_err(failed)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_fills_the_disk_says_full_and_leaves_the_connection_usable() {
+        let mut conn = StoreConnection::Sqlite(SqliteConnection::establish(":memory:").expect("in memory"));
+        conn.batch_execute("CREATE TABLE notes (note blob); PRAGMA max_page_count = 4").expect("a small database");
+        let full = write(&mut conn, |conn| Ok(conn.batch_execute("INSERT INTO notes VALUES (zeroblob(100000))")?));
+        let full = full.expect_err("no room").at("SQLite");
+        assert!(matches!(full, StoreError::Full { .. }), "{full}");
+        write(&mut conn, |conn| Ok(conn.batch_execute("INSERT INTO notes VALUES (zeroblob(10))")?)).expect("room for that");
+    }
+
+    #[test]
+    fn waits_that_an_url_sets_itself_are_kept() {
+        let url = with_waits("postgres://db/duplex?connect_timeout=9");
+        assert_eq!(url, "postgres://db/duplex?connect_timeout=9&tcp_user_timeout=2000&keepalives_idle=2");
+    }
 }

@@ -167,3 +167,43 @@ impl From<StoreError> for Failure {
         Self::Store(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+
+    use super::*;
+
+    /// What SQLite really says to `sql`.
+    fn told_apart(sql: &str) -> StoreError {
+        let mut conn = SqliteConnection::establish(":memory:").expect("in memory");
+        StoreError::from_engine("SQLite", &conn.batch_execute(sql).expect_err("it fails"))
+    }
+
+    #[test]
+    fn a_full_disk_is_full() {
+        let error = told_apart("PRAGMA max_page_count = 2; CREATE TABLE a (x); CREATE TABLE b (x); CREATE TABLE c (x);");
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_table_that_is_missing_is_damage() {
+        let error = told_apart("SELECT * FROM applied");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_constraint_is_a_refusal() {
+        let error = told_apart("CREATE TABLE a (x integer NOT NULL) STRICT; INSERT INTO a VALUES ('text')");
+        assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_said_while_connecting_is_never_a_refusal() {
+        let error = StoreError::from_connecting("PostgreSQL", "FATAL:  database \"duplex\" does not exist".to_owned());
+        assert!(matches!(error, StoreError::Away { .. }), "{error}");
+        let error = StoreError::from_connecting("PostgreSQL", "FATAL:  password authentication failed".to_owned());
+        assert!(matches!(error, StoreError::Away { .. }), "{error}");
+    }
+}

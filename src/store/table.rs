@@ -99,79 +99,59 @@ impl<T, B, C> diesel::RunQueryDsl<C> for Upsert<T, B> {}
 /// `Struct in table key (column: Type) columns (column, …)`: fields and columns have the same names, and the types are those of
 /// `table!`, so a difference does not compile.
 macro_rules! stored_table {
-    (
-        $row:ident in $table:ident
-        key ($key:ident: $key_type:ty $(, $more_key:ident: $more_key_type:ty)?)
-        columns ($column:ident $(, $more:ident)* $(,)?)
-    ) => {
+    ($row:ident in $table:ident key ($($key:ident: $key_type:ty),+) columns ($($column:ident),+ $(,)?)) => {
+        stored_table!(@table $row $table ($($key: $key_type),+) ($($column),+) ($($key,)+ $($column),+));
+    };
+    (@table $row:ident $table:ident ($($key:ident: $key_type:ty),+) ($($column:ident),+) ($($all:ident),+)) => {
         impl $crate::store::table::Table for $row {
             const NAME: &'static str = stringify!($table);
-            type Key = ($key_type, $($more_key_type)?);
+            type Key = ($($key_type,)+);
 
-            fn put_all(conn: &mut $crate::store::connection::StoreConnection, rows: &[&Self]) -> diesel::QueryResult<()> {
+            fn put_all(conn: &mut $crate::store::StoreConnection, rows: &[&Self]) -> diesel::QueryResult<()> {
                 use diesel::{IntoSql as _, RunQueryDsl as _, dsl::SqlTypeOf, sql_types::Array};
-                use $crate::{schema::$table, store::column::Column as _, store::connection::StoreConnection};
-                const INTO: &str = concat!(
-                    "INSERT INTO ", stringify!($table), " (", stringify!($key), $(", ", stringify!($more_key),)?
-                    ", ", stringify!($column), $(", ", stringify!($more),)* ")"
+                use $crate::schema::$table;
+                use $crate::store::{StoreConnection, column::Column as _, table::Upsert};
+                const INTO: &str = concat!("INSERT INTO ", stringify!($table), " (", stringify!($($all),+), ")");
+                const OR_REPLACE: &str = concat!(
+                    ") ON CONFLICT (", stringify!($($key),+), ") DO UPDATE SET ", stringify!($($column = excluded.$column),+)
                 );
-                const TAIL: &str = concat!(
-                    ") ON CONFLICT (", stringify!($key), $(", ", stringify!($more_key),)? ") DO UPDATE SET ",
-                    stringify!($column), " = excluded.", stringify!($column),
-                    $(", ", stringify!($more), " = excluded.", stringify!($more),)*
-                );
+                if rows.is_empty() {
+                    return Ok(());
+                }
                 match conn {
-                    StoreConnection::Sqlite(conn) => for row in rows {
-                        let binds = (
-                            row.$key.plain().into_sql::<SqlTypeOf<$table::$key>>(),
-                            $(row.$more_key.plain().into_sql::<SqlTypeOf<$table::$more_key>>(),)?
-                            row.$column.plain().into_sql::<SqlTypeOf<$table::$column>>(),
-                            $(row.$more.plain().into_sql::<SqlTypeOf<$table::$more>>(),)*
-                        );
-                        $crate::store::table::Upsert::<$table::table, _>::new(INTO, " VALUES (", binds, TAIL).execute(conn)?;
-                    },
+                    StoreConnection::Sqlite(conn) => rows.iter().try_for_each(|row| {
+                        let values = ($(row.$all.plain().into_sql::<SqlTypeOf<$table::$all>>(),)+);
+                        Upsert::<$table::table, _>::new(INTO, " VALUES (", values, OR_REPLACE).execute(conn).map(drop)
+                    }),
                     // One statement for any number of rows: an array for each column.
                     StoreConnection::Postgres(conn) => {
-                        let binds = (
-                            rows.iter().map(|row| row.$key.plain()).collect::<Vec<_>>().into_sql::<Array<SqlTypeOf<$table::$key>>>(),
-                            $(rows.iter().map(|row| row.$more_key.plain()).collect::<Vec<_>>()
-                                .into_sql::<Array<SqlTypeOf<$table::$more_key>>>(),)?
-                            rows.iter().map(|row| row.$column.plain()).collect::<Vec<_>>()
-                                .into_sql::<Array<SqlTypeOf<$table::$column>>>(),
-                            $(rows.iter().map(|row| row.$more.plain()).collect::<Vec<_>>()
-                                .into_sql::<Array<SqlTypeOf<$table::$more>>>(),)*
-                        );
-                        $crate::store::table::Upsert::<$table::table, _>::new(INTO, " SELECT * FROM unnest(", binds, TAIL)
-                            .execute(conn)?;
+                        let arrays = ($(
+                            rows.iter().map(|row| row.$all.plain()).collect::<Vec<_>>().into_sql::<Array<SqlTypeOf<$table::$all>>>(),
+                        )+);
+                        Upsert::<$table::table, _>::new(INTO, " SELECT * FROM unnest(", arrays, OR_REPLACE).execute(conn).map(drop)
                     }
                 }
-                Ok(())
             }
 
-            fn get(conn: &mut $crate::store::connection::StoreConnection, key: &Self::Key) -> diesel::QueryResult<Option<Self>> {
+            fn get(conn: &mut $crate::store::StoreConnection, ($($key,)+): &Self::Key) -> diesel::QueryResult<Option<Self>> {
                 use diesel::prelude::*;
                 use $crate::{schema::$table, store::column::Column as _, store::table::on_either};
-                let ($key, $($more_key)?) = key;
                 let found = on_either!(conn => $table::table
-                    .filter($table::$key.eq($key.plain()))
-                    $(.filter($table::$more_key.eq($more_key.plain())))?
-                    .select(stored_table!(@all $table $key $(, $more_key)?, $column $(, $more)*))
-                    .first(conn).optional())?;
-                found.map(stored_table!(@restore $table $key $(, $more_key)?, $column $(, $more)*)).transpose()
+                    $(.filter($table::$key.eq($key.plain())))+
+                    .select(($($table::$all,)+))
+                    .first(conn)
+                    .optional())?;
+                found.map(stored_table!(@restore $table $($all),+)).transpose()
             }
 
-            fn delete(conn: &mut $crate::store::connection::StoreConnection, key: &Self::Key) -> diesel::QueryResult<()> {
+            fn delete(conn: &mut $crate::store::StoreConnection, ($($key,)+): &Self::Key) -> diesel::QueryResult<()> {
                 use diesel::prelude::*;
                 use $crate::{schema::$table, store::column::Column as _, store::table::on_either};
-                let ($key, $($more_key)?) = key;
-                on_either!(conn => diesel::delete(
-                    $table::table.filter($table::$key.eq($key.plain()))$(.filter($table::$more_key.eq($more_key.plain())))?
-                ).execute(conn))?;
-                Ok(())
+                on_either!(conn => diesel::delete($table::table$(.filter($table::$key.eq($key.plain())))+).execute(conn)).map(drop)
             }
 
             fn page(
-                conn: &mut $crate::store::connection::StoreConnection,
+                conn: &mut $crate::store::StoreConnection,
                 after: Option<&Self::Key>,
                 limit: i64,
             ) -> diesel::QueryResult<Vec<Self>> {
@@ -179,20 +159,21 @@ macro_rules! stored_table {
                 use $crate::{schema::$table, store::column::Column as _, store::table::on_either};
                 let found = match after {
                     None => on_either!(conn => $table::table
-                        .order(($table::$key.asc(), $($table::$more_key.asc())?))
-                        .select(stored_table!(@all $table $key $(, $more_key)?, $column $(, $more)*))
-                        .limit(limit).load(conn))?,
-                    Some(($key, $($more_key)?)) => on_either!(conn => $table::table
-                        .filter(stored_table!(@behind $table $key $(, $more_key)?))
-                        .order(($table::$key.asc(), $($table::$more_key.asc())?))
-                        .select(stored_table!(@all $table $key $(, $more_key)?, $column $(, $more)*))
-                        .limit(limit).load(conn))?,
+                        .order(($($table::$key.asc(),)+))
+                        .select(($($table::$all,)+))
+                        .limit(limit)
+                        .load(conn))?,
+                    Some(($($key,)+)) => on_either!(conn => $table::table
+                        .filter(stored_table!(@behind $table $($key),+))
+                        .order(($($table::$key.asc(),)+))
+                        .select(($($table::$all,)+))
+                        .limit(limit)
+                        .load(conn))?,
                 };
-                found.into_iter().map(stored_table!(@restore $table $key $(, $more_key)?, $column $(, $more)*)).collect()
+                found.into_iter().map(stored_table!(@restore $table $($all),+)).collect()
             }
         }
     };
-    (@all $table:ident $($column:ident),+) => { ($($table::$column,)+) };
     (@restore $table:ident $($column:ident),+) => {
         |($($column,)+): ($($crate::store::column::PlainOf<$table::$column>,)+)| -> diesel::QueryResult<Self> {
             Ok(Self { $($column: $crate::store::column::Restore::restore($column)?,)+ })
@@ -210,59 +191,60 @@ pub(crate) use stored_table;
 macro_rules! on_either {
     ($conn:ident => $query:expr) => {
         match $conn {
-            $crate::store::connection::StoreConnection::Sqlite($conn) => $query,
-            $crate::store::connection::StoreConnection::Postgres($conn) => $query,
+            $crate::store::StoreConnection::Sqlite($conn) => $query,
+            $crate::store::StoreConnection::Postgres($conn) => $query,
         }
     };
 }
 pub(crate) use on_either;
 
-/// [`StoredRow`] for an enum over row structs, whose variants and those of its key have the same names.
+/// [`StoredRow`] for an enum over row structs, whose variants and those of its key have the same names. Wants `StoreConnection`,
+/// `StoredRow` and `Table` in scope.
 macro_rules! stored_rows {
     ($rows:ident by $keys:ident { $($variant:ident($row:ty) key ($($key:ident),+)),+ $(,)? }) => {
-        impl $crate::store::table::StoredRow for $rows {
-            const TABLES: &'static [&'static str] = &[$(<$row as $crate::store::table::Table>::NAME),+];
+        impl StoredRow for $rows {
+            const TABLES: &'static [&'static str] = &[$(<$row as Table>::NAME),+];
 
             fn table_of(key: &$keys) -> &'static str {
-                match key { $($keys::$variant(..) => <$row as $crate::store::table::Table>::NAME),+ }
+                match key { $($keys::$variant(..) => <$row as Table>::NAME),+ }
             }
 
-            fn put_all(conn: &mut $crate::store::connection::StoreConnection, rows: &[&Self]) -> diesel::QueryResult<()> {
+            fn put_all(conn: &mut StoreConnection, rows: &[&Self]) -> diesel::QueryResult<()> {
                 $(
                     let of_table: Vec<&$row> =
                         rows.iter().filter_map(|row| match row { $rows::$variant(row) => Some(row as &$row), _ => None }).collect();
                     if !of_table.is_empty() {
-                        <$row as $crate::store::table::Table>::put_all(conn, &of_table)?;
+                        <$row as Table>::put_all(conn, &of_table)?;
                     }
                 )+
                 Ok(())
             }
 
-            fn get(conn: &mut $crate::store::connection::StoreConnection, key: &$keys) -> diesel::QueryResult<Option<Self>> {
+            fn get(conn: &mut StoreConnection, key: &$keys) -> diesel::QueryResult<Option<Self>> {
                 match key {
                     $($keys::$variant($($key),+) => {
-                        let found = <$row as $crate::store::table::Table>::get(conn, &($($key.clone(),)+))?;
+                        let found = <$row as Table>::get(conn, &($($key.clone(),)+))?;
                         Ok(found.map(|row| $rows::$variant(row.into())))
                     })+
                 }
             }
 
-            fn delete(conn: &mut $crate::store::connection::StoreConnection, key: &$keys) -> diesel::QueryResult<()> {
+            fn delete(conn: &mut StoreConnection, key: &$keys) -> diesel::QueryResult<()> {
                 match key {
-                    $($keys::$variant($($key),+) => <$row as $crate::store::table::Table>::delete(conn, &($($key.clone(),)+)),)+
+                    $($keys::$variant($($key),+) => <$row as Table>::delete(conn, &($($key.clone(),)+)),)+
                 }
             }
 
             fn page(
-                conn: &mut $crate::store::connection::StoreConnection,
+                conn: &mut StoreConnection,
                 table: &str,
                 after: Option<&$keys>,
                 limit: i64,
             ) -> diesel::QueryResult<Vec<Self>> {
                 $(
-                    if table == <$row as $crate::store::table::Table>::NAME {
+                    if table == <$row as Table>::NAME {
                         let after = match after { Some($keys::$variant($($key),+)) => Some(($($key.clone(),)+)), _ => None };
-                        let page = <$row as $crate::store::table::Table>::page(conn, after.as_ref(), limit)?;
+                        let page = <$row as Table>::page(conn, after.as_ref(), limit)?;
                         return Ok(page.into_iter().map(|row| $rows::$variant(row.into())).collect());
                     }
                 )+
