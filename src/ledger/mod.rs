@@ -14,6 +14,7 @@ pub mod chain;
 pub mod checks;
 pub mod commands;
 pub mod fields;
+pub mod invariants;
 pub mod members;
 pub mod query;
 pub mod reads;
