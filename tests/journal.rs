@@ -11,6 +11,11 @@ use duplex::model::{
 };
 use serde::{Deserialize, Serialize};
 
+#[path = "journal/crashes.rs"]
+mod crashes;
+#[path = "journal/real_directory.rs"]
+mod real_directory;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Member {
     number: u64,
@@ -191,124 +196,6 @@ fn a_read_only_or_unreadable_disk_is_named_in_the_error() {
     assert!(error.starts_with("cannot write model/00000000000000000001.journal: "), "{error}");
 }
 
-/// Runs `work` on a journal of `count` entries, once for each of its operations and several seeds, with the power cut at that
-/// operation, and gives what it had been promised, beside what is then found, to `check`.
-fn crash_everywhere<P: Default>(
-    count: u64,
-    work: impl Fn(&mut Journal, &mut P) -> Result<(), JournalError>,
-    check: impl Fn(&P, &Recovered, &BTreeMap<u64, Position>),
-) {
-    for seed in 0..4 {
-        for cut_at in 1.. {
-            let disk = ModelDisk::new(seed * 1000 + cut_at);
-            let (mut journal, _) = stored(&disk, count);
-            disk.set_faults(Faults { power_cut_at: Some(cut_at), ..Faults::default() });
-            let mut promised = P::default();
-            let finished = work(&mut journal, &mut promised).is_ok();
-            drop(journal);
-            disk.crash();
-            let (journal, recovered) = open(&disk);
-            check(&promised, &recovered, &positions(&journal.reader()));
-            if finished {
-                break;
-            }
-        }
-    }
-}
-
-#[test]
-fn a_crash_at_any_operation_of_append_and_roll_over_loses_nothing_stored() {
-    crash_everywhere(
-        5,
-        |journal, stored: &mut BTreeMap<u64, Position>| {
-            for round in 0..6 {
-                let entries = batch(journal.end(), 1 + round, 1 + round * 2);
-                journal.append(&entries)?;
-                journal.sync()?;
-                stored.extend(entries.iter().map(|sealed| (sealed.position.sequence.0, sealed.position)));
-            }
-            Ok(())
-        },
-        |stored, _, found| assert!(stored.iter().all(|(sequence, position)| found.get(sequence) == Some(position))),
-    );
-}
-
-#[test]
-fn a_crash_at_any_operation_of_opening_loses_nothing_stored() {
-    for cut_at in 1.. {
-        let disk = ModelDisk::new(cut_at);
-        let (mut journal, stored) = stored(&disk, 30);
-        journal.append(&batch(stored, 2, 3)).expect("written");
-        drop(journal);
-        disk.set_faults(Faults { power_cut_at: Some(cut_at), ..Faults::default() });
-        let opened = Journal::open(disk.disk(), limits(), DATA_ID).map(|(_, recovered)| recovered.end);
-        disk.crash();
-        let (journal, recovered) = open(&disk);
-        assert_eq!(journal.position_at(stored.sequence).expect("readable"), Some(stored));
-        if let Ok(end) = opened {
-            assert_eq!((end.sequence, recovered.end), (Sequence(33), end), "opening had made it durable");
-            return;
-        }
-    }
-}
-
-#[test]
-fn nothing_comes_back_after_a_cut_whatever_crashes() {
-    for keep in [0, 1, 7, 20, 39, 40] {
-        crash_everywhere(
-            40,
-            |journal, cut: &mut bool| {
-                let to = journal.position_at(Sequence(keep))?.expect("it is held");
-                journal.cut(to)?;
-                *cut = true;
-                journal.append(&batch(to, 2, 3)).map(drop)
-            },
-            |cut, recovered, found| {
-                assert!(recovered.end.sequence >= Sequence(keep), "nothing before the cut is lost");
-                assert!(!cut || found.range(keep + 1..).all(|(_, position)| position.epoch == Epoch(2)));
-            },
-        );
-    }
-}
-
-#[test]
-fn a_crash_at_any_operation_of_release_and_recycling_leaves_no_gap() {
-    crash_everywhere(
-        80,
-        |journal, stored: &mut Option<Position>| {
-            *stored = Some(journal.stored());
-            journal.release_through(Sequence(70), UnixMs(0))?;
-            *stored = Some(store(journal, 1, 40)?);
-            journal.release_through(Sequence(110), UnixMs(0))?;
-            *stored = Some(store(journal, 1, 20)?);
-            Ok(())
-        },
-        |stored, recovered, found| {
-            let stored = stored.expect("set at once");
-            assert_eq!(found.get(&stored.sequence.0), Some(&stored));
-            assert_eq!(found.len() as u64, recovered.end.sequence.0 - recovered.start.sequence.0 + 1);
-        },
-    );
-}
-
-#[test]
-fn a_crash_at_any_operation_of_a_restart_leaves_the_old_start_or_the_new_one() {
-    let snapshot = batch(Position::GENESIS, 3, 50).last().expect("fifty").position;
-    crash_everywhere(
-        40,
-        |journal, restarted: &mut Option<Position>| {
-            journal.restart_after(snapshot)?;
-            *restarted = Some(snapshot);
-            *restarted = Some(store(journal, 3, 5)?);
-            Ok(())
-        },
-        |restarted, recovered, found| match restarted {
-            Some(position) => assert_eq!(found.get(&position.sequence.0), Some(position)),
-            None => assert!([Position::GENESIS, snapshot].contains(&recovered.start), "{recovered:?}"),
-        },
-    );
-}
-
 #[test]
 fn a_position_of_another_history_is_no_place_to_cut() {
     let disk = ModelDisk::new(9);
@@ -398,4 +285,32 @@ fn a_tail_is_saved_line_by_line_before_it_is_cut() {
     assert_eq!(lines[2]["images"][0]["Put"]["number"], 23);
     assert_eq!(lines[2]["response"], "{\"done\":true}");
     assert_eq!(save_tail::<Member>(&lost.disk(), ServerId::B, &journal.reader(), end).expect("no tail"), None);
+}
+
+#[test]
+fn limits_under_which_a_record_might_not_fit_a_segment_are_refused() {
+    let refused = |limits| Journal::open(ModelDisk::new(17).disk(), limits, DATA_ID).expect_err("refused").to_string();
+    let error = refused(Limits { segment_bytes: 6000, ..limits() });
+    assert_eq!(error, "journal limits: segment_bytes must be between 6208 and 4 GiB");
+    let error = refused(Limits { payload_max: 2 << 20, ..Limits::default() });
+    assert_eq!(error, "journal limits: payload_max exceeds 1048576");
+    assert!(Limits::default().check().is_ok());
+}
+
+#[test]
+#[should_panic(expected = "cannot append 1/7 ")]
+fn a_batch_that_does_not_continue_the_journal_is_never_written() {
+    let disk = ModelDisk::new(18);
+    let (mut journal, end) = stored(&disk, 5);
+    let _ = journal.append(&batch(end, 1, 3)[1..]);
+}
+
+#[test]
+fn only_a_released_or_unknown_record_is_refused_to_a_reader() {
+    let disk = ModelDisk::new(19);
+    let (journal, _) = stored(&disk, 5);
+    let reader = journal.reader();
+    assert!(reader.read_after(Sequence(5), 100).expect("the end").is_empty());
+    assert!(matches!(reader.read_after(Sequence(6), 100), Err(JournalError::Released { .. })));
+    assert_eq!(reader.read_after(Sequence(0), 0).expect("one at least").len(), 1);
 }
