@@ -1,4 +1,5 @@
-//! The coordination file: two slots of 4 KiB, written in turn, so that a torn write leaves the other one whole.
+//! The coordination file: the same content in two slots of 4 KiB, written and synced one after the other. A torn write leaves the
+//! other slot whole; and since both end up alike, a slot that goes bad later costs nothing that was acted upon.
 //!
 //! ```text
 //! slot  magic 8 | version 4 | checksum 4 | generation 8 | length 4 | content (postcard)
@@ -46,8 +47,8 @@ impl CoordinationFile {
         Ok(created)
     }
 
-    /// Reads the newer whole slot and writes it again into the other one: a killed process may have left it in the page cache
-    /// only, and nothing may be acted on that a power cut could take back.
+    /// Reads the newer whole slot and writes it again into both: a killed process may have left it in the page cache only, and
+    /// nothing may be acted on that a power cut could take back.
     ///
     /// # Errors
     /// [`JournalError::Io`] (`NotFound`: no `duplex init` yet), [`JournalError::NoSlot`], [`JournalError::FormatUnknown`].
@@ -105,20 +106,18 @@ impl CoordinationFile {
             return Err(JournalError::Poisoned { reason: reason.clone() });
         }
         let generation = self.generation + 1;
-        let offset = generation % 2 * SLOT_LEN as u64;
-        let stored = self
-            .file
-            .write_at(&encode(generation, &next), offset)
-            .map_err(failed("write", &*self.files, NAME))
-            .and_then(|()| self.file.sync_data().map_err(failed("sync", &*self.files, NAME)));
-        match stored {
+        let slot = encode(generation, &next);
+        let stored = self.put_slot(&slot, 0).and_then(|()| self.put_slot(&slot, SLOT_LEN as u64));
+        match &stored {
             Ok(()) => (self.generation, self.current) = (generation, next),
-            Err(error) => {
-                self.poisoned = Some(error.to_string());
-                return Err(error);
-            }
+            Err(error) => self.poisoned = Some(error.to_string()),
         }
-        Ok(())
+        stored
+    }
+
+    fn put_slot(&self, slot: &[u8], offset: u64) -> Result<(), JournalError> {
+        self.file.write_at(slot, offset).map_err(failed("write", &*self.files, NAME))?;
+        self.file.sync_data().map_err(failed("sync", &*self.files, NAME))
     }
 }
 
@@ -148,16 +147,20 @@ fn encode(generation: u64, content: &Coordination) -> [u8; SLOT_LEN] {
     let used = postcard::to_slice(content, &mut slot[HEAD_LEN..]).expect("the content takes a few hundred bytes at most").len();
     let length = u32::try_from(used).expect("a slot is 4 KiB");
     slot[24..28].copy_from_slice(&length.to_le_bytes());
-    let checksum = crc32c::crc32c(&slot[16..]);
+    let checksum = slot_checksum(&slot);
     slot[12..16].copy_from_slice(&checksum.to_le_bytes());
     slot
 }
 
-/// The checksum covers the rest of the block; the version is looked at only once it fits, so that no flipped bit looks like news.
+/// Over the version too, so that no flipped bit looks like a newer program's.
+fn slot_checksum(slot: &[u8; SLOT_LEN]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&slot[8..12]), &slot[16..])
+}
+
 fn decode(slot: &[u8]) -> Slot {
     let Some(block) = slot.first_chunk::<SLOT_LEN>() else { return Err(BadSlot::Damaged) };
     let number = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-    if block[..8] != MAGIC || number(12) != crc32c::crc32c(&block[16..]) {
+    if block[..8] != MAGIC || number(12) != slot_checksum(block) {
         return Err(BadSlot::Damaged);
     }
     if number(8) != VERSION {
@@ -167,4 +170,135 @@ fn decode(slot: &[u8]) -> Slot {
     let content = usize::try_from(number(24)).ok().and_then(|length| block[HEAD_LEN..].get(..length));
     let content = content.and_then(|content| postcard::from_bytes(content).ok());
     content.map(|content| (generation, content)).ok_or(BadSlot::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::model_disk::{Faults, ModelDisk};
+    use crate::model::{Epoch, Holder, Position, Register, ServerId};
+
+    fn first() -> Coordination {
+        let register = Register {
+            epoch: Epoch(1),
+            holder: Holder::Pair { main: ServerId::A },
+            data_ids: [DataId([1; 16]), DataId([2; 16])],
+            recorded: Position::GENESIS,
+        };
+        Coordination::first(ServerId::B, &register)
+    }
+
+    fn holding(epoch: u64) -> Coordination {
+        Coordination { held: (Epoch(epoch), Holder::Solo { server: ServerId::B }), spent: Epoch(epoch), ..first() }
+    }
+
+    /// A file that was written until it holds `epoch`.
+    fn written(disk: &ModelDisk, epoch: u64) -> CoordinationFile {
+        let mut file = CoordinationFile::create(disk.disk(), first()).expect("created");
+        (2..=epoch).for_each(|epoch| file.write(holding(epoch)).expect("written"));
+        file
+    }
+
+    #[test]
+    fn the_last_content_written_is_found_again() {
+        for epoch in 1..6 {
+            let disk = ModelDisk::new(epoch);
+            let last = *written(&disk, epoch).current();
+            disk.crash();
+            assert_eq!(CoordinationFile::open(disk.disk()).expect("opened").current(), &last);
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_operation_leaves_the_old_content_or_the_new() {
+        for seed in 0..40 {
+            for cut_at in 1..6 {
+                let disk = ModelDisk::new(seed * 10 + cut_at);
+                let mut file = written(&disk, 5);
+                disk.set_faults(Faults { power_cut_at: Some(cut_at), ..Faults::default() });
+                let promised = file.write(holding(6)).map_or(Epoch(5), |()| Epoch(6));
+                disk.crash();
+                let found = CoordinationFile::open(disk.disk()).expect("one slot is whole").current().held.0;
+                assert!(found >= promised && found <= Epoch(6));
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_gone_bad_costs_nothing_and_two_are_an_error() {
+        let disk = ModelDisk::new(3);
+        let last = *written(&disk, 5).current();
+        for bad in [100, SLOT_LEN + 100] {
+            disk.edit(NAME, |content| content[bad] ^= 1);
+            assert_eq!(CoordinationFile::open(disk.disk()).expect("the other slot").current(), &last);
+        }
+        disk.edit(NAME, |content| (content[40], content[SLOT_LEN + 40]) = (!content[40], !content[SLOT_LEN + 40]));
+        let error = CoordinationFile::open(disk.disk()).expect_err("no slot").to_string();
+        assert_eq!(error, "both slots of model/coordination are damaged");
+    }
+
+    #[test]
+    fn no_flipped_bit_is_read_as_other_content_or_as_a_newer_format() {
+        let slot = encode(9, &holding(7));
+        for bit in 0..SLOT_LEN * 8 {
+            let mut damaged = slot;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(decode(&damaged), Err(BadSlot::Damaged)), "bit {bit} went unnoticed");
+        }
+        assert_eq!(decode(&slot).expect("whole"), (9, holding(7)));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_even_beside_a_slot_that_can_be_read() {
+        let disk = ModelDisk::new(9);
+        drop(written(&disk, 2));
+        disk.edit(NAME, |content| {
+            content[8] = 2;
+            let newer: &mut [u8; SLOT_LEN] = content.first_chunk_mut().expect("two slots");
+            let checksum = slot_checksum(newer);
+            newer[12..16].copy_from_slice(&checksum.to_le_bytes());
+        });
+        let error = CoordinationFile::open(disk.disk()).expect_err("unknown").to_string();
+        assert_eq!(error, "model/coordination has an unknown format: version 2, this program knows 1");
+    }
+
+    #[test]
+    fn opening_makes_durable_what_a_failed_sync_left_in_the_page_cache() {
+        let disk = ModelDisk::new(4);
+        let mut file = written(&disk, 3);
+        disk.set_faults(Faults { sync_fails_at: Some(1), ..Faults::default() });
+        file.write(holding(4)).expect_err("the disk refuses");
+        assert!(matches!(file.write(holding(5)), Err(JournalError::Poisoned { .. })));
+        let opened = CoordinationFile::open(disk.disk()).expect("opened").current().held.0;
+        disk.crash();
+        assert_eq!(CoordinationFile::open(disk.disk()).expect("opened").current().held.0, opened);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot hold epoch 4 after 5")]
+    fn an_epoch_held_never_goes_back() {
+        let _ = written(&ModelDisk::new(5), 5).write(Coordination { held: holding(4).held, ..holding(5) });
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot forget that epoch 5 was spent")]
+    fn an_epoch_spent_is_never_forgotten() {
+        let _ = written(&ModelDisk::new(6), 5).write(Coordination { spent: Epoch(4), ..holding(5) });
+    }
+
+    #[test]
+    fn a_journal_of_another_history_is_refused_naming_both() {
+        let file = written(&ModelDisk::new(7), 1);
+        assert!(file.check_data_id(DataId([2; 16])).is_ok());
+        let error = file.check_data_id(DataId([9; 16])).expect_err("foreign").to_string();
+        assert!(error.contains("0202020202") && error.contains("0909090909"), "{error}");
+    }
+
+    #[test]
+    fn a_second_init_does_not_overwrite_the_first() {
+        let disk = ModelDisk::new(8);
+        let last = *written(&disk, 3).current();
+        CoordinationFile::create(disk.disk(), first()).expect_err("there is one");
+        assert_eq!(CoordinationFile::open(disk.disk()).expect("opened").current(), &last);
+    }
 }

@@ -139,3 +139,116 @@ pub fn decode<R: Row>(payload: &[u8]) -> Result<Entry<R>, Damaged> {
         bytes => Err(Damaged::Trailing { bytes }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::model::{CommandRecord, Image};
+
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct Note {
+        number: u64,
+        text: String,
+    }
+
+    impl Row for Note {
+        type Key = u64;
+        fn key(&self) -> u64 {
+            self.number
+        }
+    }
+
+    fn entry(number: u64, text: String, response: Vec<u8>) -> Entry<Note> {
+        let record = CommandRecord {
+            terminal_id: TerminalId(format!("till-{number}")),
+            command_id: CommandId([number as u8; 16]),
+            body_hash: [2; 16],
+            day: None,
+            response,
+        };
+        Entry { images: vec![Image::Put(Note { number, text }), Image::Delete(number)], record }
+    }
+
+    fn sealed(text: &str) -> Sealed<Note> {
+        seal(&Position::GENESIS, Epoch(1), entry(1, text.into(), vec![])).expect("it is short")
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_is_unsealed_to_the_same(number in any::<u64>(), text in ".*", response in any::<Vec<u8>>(), raised in 0..9_u64) {
+            let first = sealed("before");
+            let next = seal(&first.position, Epoch(1 + raised), entry(number, text, response)).expect("it is short");
+            let (epoch, sequence) = (next.position.epoch, next.position.sequence);
+            let back = unseal::<Note>(&first.position, epoch, sequence, next.payload.clone()).expect("it fits");
+            prop_assert_eq!((back.position, back.fingerprint, back.entry), (next.position, next.fingerprint, next.entry));
+        }
+
+        #[test]
+        fn random_bytes_are_refused_or_encode_to_themselves_but_never_panic(mut payload in any::<Vec<u8>>()) {
+            if let Some(version) = payload.first_mut() {
+                *version = ENCODING;
+            }
+            if let Ok(entry) = decode::<Note>(&payload) {
+                let again = seal(&Position::GENESIS, Epoch(1), entry.clone()).expect("it is short");
+                prop_assert_eq!(decode::<Note>(&again.payload), Ok(entry));
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_never_keeps_the_position(bit in any::<prop::sample::Index>()) {
+            let good = sealed("some text");
+            let mut payload = good.payload.clone();
+            let bit = bit.index(payload.len() * 8);
+            payload[bit / 8] ^= 1 << (bit % 8);
+            let back = unseal::<Note>(&Position::GENESIS, Epoch(1), Sequence(1), payload);
+            prop_assert!(back.is_err() || back.is_ok_and(|back| back.position != good.position));
+        }
+    }
+
+    #[test]
+    fn digest_depends_on_the_previous_digest_the_epoch_the_sequence_and_the_payload() {
+        let base = chain(&Digest([1; 32]), Epoch(2), Sequence(3), b"four");
+        assert_ne!(base, chain(&Digest([0; 32]), Epoch(2), Sequence(3), b"four"));
+        assert_ne!(base, chain(&Digest([1; 32]), Epoch(9), Sequence(3), b"four"));
+        assert_ne!(base, chain(&Digest([1; 32]), Epoch(2), Sequence(9), b"four"));
+        assert_ne!(base, chain(&Digest([1; 32]), Epoch(2), Sequence(3), b"five"));
+    }
+
+    #[test]
+    fn an_entry_of_256_full_rows_fits_and_one_above_the_limit_is_refused() {
+        let import = Entry {
+            images: (0..256).map(|number| Image::Put(Note { number, text: "x".repeat(4000) })).collect(),
+            ..entry(1, String::new(), vec![])
+        };
+        assert!(seal(&Position::GENESIS, Epoch(1), import).is_ok());
+        let long = seal(&Position::GENESIS, Epoch(1), entry(1, "x".repeat(PAYLOAD_MAX), vec![]));
+        assert!(matches!(long, Err(Unsealable::TooLong { len }) if len > PAYLOAD_MAX));
+    }
+
+    #[test]
+    fn each_misfit_is_named() {
+        let good = sealed("x");
+        let unsealed = |previous: &Position, epoch, sequence, payload: &[u8]| {
+            unseal::<Note>(previous, Epoch(epoch), Sequence(sequence), payload.to_vec()).expect_err("it does not fit").to_string()
+        };
+        let start = Position::GENESIS;
+        let trailing = [&good.payload[..], &[0]].concat();
+        assert_eq!(unsealed(&start, 1, 2, &good.payload), "record 2 came where 1 was expected");
+        assert_eq!(unsealed(&good.position, 0, 2, &good.payload), "epoch 0 came after epoch 1");
+        assert_eq!(unsealed(&start, 1, 1, &[]), "payload is empty");
+        assert_eq!(unsealed(&start, 1, 1, &[9, 0]), "payload has encoding 9, this program knows 1");
+        assert_eq!(unsealed(&start, 1, 1, &trailing), "payload has 1 bytes after its end");
+        assert!(unsealed(&start, 1, 1, &good.payload[..9]).starts_with("payload cannot be decoded: "));
+    }
+
+    #[test]
+    fn two_commands_never_share_a_fingerprint_by_running_together() {
+        let id = CommandId(*b"0123456789abcdef");
+        let (one, two) = (TerminalId("a".into()), TerminalId("a0".into()));
+        assert_ne!(fingerprint(&one, &id), fingerprint(&two, &id));
+        assert_eq!(fingerprint(&one, &id), fingerprint(&one.clone(), &id));
+    }
+}

@@ -50,7 +50,7 @@ impl Header {
         block[40..48].copy_from_slice(&self.previous.epoch.0.to_le_bytes());
         block[48..56].copy_from_slice(&self.previous.sequence.0.to_le_bytes());
         block[56..88].copy_from_slice(&self.previous.digest.0);
-        let checksum = crc32c::crc32c(&block[16..HEADER_USED]);
+        let checksum = header_checksum(&block);
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         block
     }
@@ -59,12 +59,12 @@ impl Header {
         if block.len() < HEADER_USED || block[..8] != MAGIC {
             return Err(BadHeader::Unknown("not a segment of a journal".into()));
         }
+        if u32::from_le_bytes(bytes(block, 12)) != header_checksum(block) {
+            return Err(BadHeader::Checksum);
+        }
         let version = u32::from_le_bytes(bytes(block, 8));
         if version != VERSION {
             return Err(BadHeader::Unknown(format!("version {version}, this program knows {VERSION}")));
-        }
-        if u32::from_le_bytes(bytes(block, 12)) != crc32c::crc32c(&block[16..HEADER_USED]) {
-            return Err(BadHeader::Checksum);
         }
         Ok(Self {
             data_id: DataId(bytes(block, 16)),
@@ -76,6 +76,11 @@ impl Header {
             },
         })
     }
+}
+
+/// Over the version too, so that no flipped bit looks like a newer program's.
+fn header_checksum(block: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&block[8..12]), &block[16..HEADER_USED])
 }
 
 /// Appends one record to `buffer`.
@@ -186,4 +191,95 @@ fn bytes<const N: usize>(from: &[u8], at: usize) -> [u8; N] {
     let mut taken = [0; N];
     taken.copy_from_slice(&from[at..at + N]);
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::digest::position_after;
+
+    const SEED: u32 = 77;
+
+    /// Records of `payloads`, back to back, each with its position and the offset of its end.
+    fn written(payloads: &[Vec<u8>], stored: u64) -> (Vec<u8>, Vec<(Position, usize)>) {
+        let (mut buffer, mut ends) = (Vec::new(), Vec::new());
+        let mut previous = Position::GENESIS;
+        for payload in payloads {
+            previous = position_after(&previous, Epoch(3), payload);
+            encode_record(&mut buffer, SEED, &previous, Sequence(stored), payload);
+            ends.push((previous, buffer.len()));
+        }
+        (buffer, ends)
+    }
+
+    /// The positions of the records that a reader accepts.
+    fn accepted(mut buffer: &[u8]) -> Vec<Position> {
+        let mut found = Vec::new();
+        while let Ok(record) = next_record(buffer, SEED, found.last().unwrap_or(&Position::GENESIS)) {
+            found.push(record.position);
+            buffer = &buffer[record.bytes.len()..];
+        }
+        found
+    }
+
+    fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_ends_the_records_right_before_it(payloads in payloads(), bit in any::<prop::sample::Index>()) {
+            let (mut buffer, ends) = written(&payloads, 0);
+            let bit = bit.index(buffer.len() * 8);
+            buffer[bit / 8] ^= 1 << (bit % 8);
+            let whole: Vec<Position> = ends.iter().filter(|(_, end)| *end <= bit / 8).map(|(position, _)| *position).collect();
+            prop_assert_eq!(accepted(&buffer), whole);
+        }
+
+        #[test]
+        fn a_cut_off_buffer_gives_its_whole_records_only(payloads in payloads(), len in any::<prop::sample::Index>()) {
+            let (buffer, ends) = written(&payloads, 0);
+            let len = len.index(buffer.len());
+            let whole = ends.iter().filter(|(_, end)| *end <= len).count();
+            prop_assert_eq!(accepted(&buffer[..len]).len(), whole);
+        }
+
+        #[test]
+        fn random_bytes_are_never_a_record_nor_a_header_nor_a_proof(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
+            prop_assert!(accepted(&bytes).is_empty());
+            prop_assert!(Header::decode(&bytes).is_err());
+            prop_assert_eq!(proof_of_loss(&bytes, SEED, Sequence(1)), None);
+        }
+
+        #[test]
+        fn a_header_comes_back_as_it_was_and_a_flipped_bit_is_noticed(
+            id in any::<[u8; 16]>(), numbers in any::<(i64, u64, u64)>(), digest in any::<[u8; 32]>(), bit in 0..HEADER_USED * 8,
+        ) {
+            let previous = Position { epoch: Epoch(numbers.1), sequence: Sequence(numbers.2), digest: Digest(digest) };
+            let header = Header { data_id: DataId(id), created: UnixMs(numbers.0), previous };
+            let mut block = header.encode();
+            prop_assert_eq!(Header::decode(&block), Ok(header));
+            block[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Header::decode(&block).is_err());
+        }
+    }
+
+    #[test]
+    fn a_later_record_proves_a_loss_only_if_it_was_written_after_the_lost_one_was_stored() {
+        let payloads = vec![vec![1; 50]; 3];
+        for (stored, proven) in [(0, false), (1, true), (2, true)] {
+            let (mut buffer, ends) = written(&payloads, stored);
+            buffer[70] ^= 1;
+            assert_eq!(proof_of_loss(&buffer, SEED, Sequence(1)).is_some(), proven, "stored up to {stored}");
+            assert!(proof_of_loss(&buffer[ends[2].1..], SEED, Sequence(1)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_disk_does_not_fit() {
+        let (buffer, _) = written(&[vec![9; 30]], 0);
+        assert_eq!(next_record(&buffer, SEED + 1, &Position::GENESIS), Err(Misfit::Checksum));
+    }
 }

@@ -1,0 +1,76 @@
+//! The same on a real file system, with threads.
+
+use std::thread;
+
+use duplex::journal::{Directory, Journal, JournalError};
+use duplex::model::{Epoch, Position, Sequence, UnixMs};
+use tempfile::TempDir;
+
+use super::{DATA_ID, batch, limits, positions, store};
+
+fn open(directory: &TempDir) -> Result<Journal, JournalError> {
+    Journal::open(Directory::open(directory.path())?, limits(), DATA_ID).map(|(journal, _)| journal)
+}
+
+#[test]
+fn a_real_directory_keeps_what_was_stored_through_cut_release_and_reopening() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut journal = open(&directory).expect("opened");
+    store(&mut journal, 1, 60).expect("stored");
+    let to = journal.position_at(Sequence(50)).expect("readable").expect("held");
+    journal.cut(to).expect("cut");
+    let end = store(&mut journal, 2, 30).expect("stored");
+    journal.release_through(Sequence(40), UnixMs(0)).expect("released");
+    let before = positions(&journal.reader());
+    drop(journal);
+    let journal = open(&directory).expect("opened again");
+    assert_eq!((journal.end(), positions(&journal.reader())), (end, before));
+}
+
+#[test]
+fn a_second_opening_is_refused_while_the_first_lives() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let journal = open(&directory).expect("opened");
+    let error = open(&directory).expect_err("locked").to_string();
+    assert!(error.starts_with("cannot lock ") && error.contains("/lock: "), "{error}");
+    drop(journal);
+    assert!(open(&directory).is_ok());
+}
+
+#[test]
+fn a_missing_directory_is_not_taken_for_a_new_server() {
+    let error = Directory::open("/nonexistent/journal").expect_err("missing").to_string();
+    assert!(error.starts_with("cannot open directory /nonexistent/journal: "), "{error}");
+}
+
+/// Reads the whole history from a thread while the writer rolls over, a helper prepares segments and old ones are recycled.
+#[test]
+fn readers_follow_the_writer_over_recycled_segments_without_a_gap() {
+    const LAST: u64 = 3000;
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut journal = open(&directory).expect("opened");
+    let (reader, preparer) = (journal.reader(), journal.preparer());
+    let pin = reader.pin(Sequence(0));
+    let following = thread::spawn(move || {
+        let (mut last, mut pin) = (Position::GENESIS, pin);
+        while last.sequence < Sequence(LAST) {
+            for record in reader.read_after(last.sequence, 20_000).expect("pinned, so it is held") {
+                assert_eq!(record.position.sequence, last.sequence.next());
+                last = record.position;
+            }
+            let next = reader.pin(last.sequence);
+            drop(std::mem::replace(&mut pin, next));
+            thread::yield_now();
+        }
+        last
+    });
+    while journal.end().sequence < Sequence(LAST) {
+        let count = (LAST - journal.end().sequence.0).min(7);
+        store(&mut journal, 1, count).expect("stored");
+        preparer.prepare_next().expect("prepared");
+        journal.release_through(journal.stored().sequence, UnixMs(0)).expect("released");
+    }
+    assert_eq!(following.join().expect("the reader saw no gap"), journal.end());
+    assert!(journal.start().sequence > Sequence(0) && journal.last_of_epoch(Epoch(1)).expect("readable").is_some());
+    assert_eq!(batch(journal.end(), 1, 1)[0].position.sequence, Sequence(LAST + 1));
+}
