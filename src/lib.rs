@@ -3,4 +3,5 @@
 pub mod config;
 pub mod ledger;
 pub mod model;
+pub mod telemetry;
 pub mod wire;
