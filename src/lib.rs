@@ -8,8 +8,5 @@ pub mod journal;
 pub mod ledger;
 pub mod machines;
 pub mod model;
-pub mod network;
-pub mod schema;
-pub mod store;
 pub mod telemetry;
 pub mod wire;
