@@ -1,6 +1,5 @@
 //! duplex: two Linux servers, one database service that keeps going when either dies.
 
-pub mod arbiter;
 pub mod clock;
 pub mod config;
 pub mod handover;
@@ -8,5 +7,8 @@ pub mod journal;
 pub mod ledger;
 pub mod machines;
 pub mod model;
+pub mod network;
+pub mod schema;
+pub mod store;
 pub mod telemetry;
 pub mod wire;

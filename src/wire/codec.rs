@@ -147,7 +147,7 @@ mod tests {
     fn entries(payloads: Vec<Vec<u8>>) -> ToPeer {
         let record = |(n, payload)| WireRecord { epoch: Epoch(1), sequence: Sequence(n), payload };
         let records = (1..).zip(payloads).map(record).collect();
-        ToPeer::Entries { stream: StreamNo(7), frame: 3, confirmed: position(2), digest_after: position(9), records }
+        ToPeer::Entries { stream: StreamNo(7), frame: 3, confirmed: Sequence(2), after: position(9), records }
     }
 
     fn decode_all(decoder: &mut Decoder) -> Result<Vec<ToPeer>, LinkRefusal> {

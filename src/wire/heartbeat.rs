@@ -121,7 +121,7 @@ pub(super) mod tests {
         };
         let echo = echo.map(|(boot, number)| (BootNonce(boot), BeatNo(number)));
         let (boot, number) = (BootNonce(boot), BeatNo(number));
-        Heartbeat { from: ServerId::B, boot, number, echo, standing, stored: Sequence(u64::MAX) }
+        Heartbeat { from: ServerId::B, boot, number, echo, grants_lease: true, standing, stored: Sequence(u64::MAX) }
     }
 
     fn key(byte: u8) -> HeartbeatKey {
