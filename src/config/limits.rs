@@ -81,3 +81,19 @@ pub const STREAM_IDLE_MS: u64 = 100;
 pub const COMPARE_ROUNDS_MAX: usize = 64;
 /// How long a Main compares with a peer that is heard but does not take its stream, before it counts as lost.
 pub const COMPARE_LIMIT_MS: u64 = 5_000;
+/// How often a follower with a full tail looks whether there is room again.
+pub const TAIL_FULL_POLL_MS: u64 = 5;
+/// How often a Main that takes entries over looks whether they are stored: a few times per fdatasync.
+pub const STORED_POLL: Duration = Duration::from_millis(1);
+/// Deliberately slow steps (password hashes of 19 MiB each) at the same time: one core stays for the service.
+pub const SLOW_STEPS_MAX: usize = 1;
+/// Pause after `accept` failed for want of a file descriptor.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the gate looks for answers that wait too long, and recomputes what is confirmed whatever was or was not told.
+pub const EXPIRE_EVERY: Duration = Duration::from_millis(50);
+/// One write to a terminal. A terminal that does not read for this long is closed; it repeats 2 s later on a new connection.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// How often AddressKeeper looks at lease and schedule: a fifth of a lease, so an address outlives its lease by 50 ms at most.
+pub const ADDRESS_LOOK: Duration = Duration::from_millis(50);
+/// Foreign hardware addresses kept for the status.
+pub const CONFLICTS_SHOWN_MAX: usize = 8;

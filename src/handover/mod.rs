@@ -8,12 +8,14 @@ pub mod board;
 pub mod gate;
 pub mod ids;
 pub mod intake;
+pub mod shown;
 pub mod tail;
 
 pub use board::Board;
 pub use gate::{Gate, Leaving, Waiting};
 pub use ids::Ids;
 pub use intake::Intake;
+pub use shown::Shown;
 pub use tail::{Slice, Tail};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -154,6 +154,19 @@ pub trait Application: Clone + Send + Sync + 'static {
     /// [`Bad`] names the field.
     fn parse(&self, name: &str, body: &str) -> Result<Self::Command, Bad>;
 
+    /// Whether [`Application::prepare`] must run before [`Application::parse`].
+    fn is_slow(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// A deliberately slow step (a password's derivation), run in a bounded pool before admission: gives the body to parse.
+    ///
+    /// # Errors
+    /// [`Bad`] names the field.
+    fn prepare(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        Ok(body.to_owned())
+    }
+
     /// The checks that stand before server mode and repeated id: terminal known and enabled, key. `Some` is the refusal, never stored.
     ///
     /// # Errors

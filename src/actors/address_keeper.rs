@@ -1,0 +1,314 @@
+//! AddressKeeper: holds the service addresses that role and lease allow, announces them, and notices who else claims them.
+
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
+use slog::{Logger, error, info, warn};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until};
+
+use super::fault;
+use crate::clock;
+use crate::config::limits;
+use crate::handover::{Board, Shown};
+use crate::machines::failover::{AddressSet, HoldBy};
+use crate::network::{AddressNews, Aliases, ArpFrame, ArpPort, Neighbours, NetworkError, next_announcement, watch_addresses};
+
+/// Hold these addresses from now on, and only these.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Hold {
+    pub set: AddressSet,
+    pub by: HoldBy,
+}
+
+/// The pair's service addresses and where they live.
+#[derive(Clone, Debug)]
+pub struct ServiceAddresses {
+    pub interface: String,
+    pub main: Ipv4Addr,
+    pub sub: Ipv4Addr,
+    pub gateway: Option<Ipv4Addr>,
+}
+
+impl ServiceAddresses {
+    fn of(&self, set: AddressSet) -> Vec<Ipv4Addr> {
+        match set {
+            AddressSet::None => vec![],
+            AddressSet::Main => vec![self.main],
+            AddressSet::Sub => vec![self.sub],
+            AddressSet::Both => vec![self.main, self.sub],
+        }
+    }
+
+    fn label(&self, address: Ipv4Addr) -> String {
+        // The kernel wants labels that begin with the interface's name; 15 bytes in all.
+        let suffix = if address == self.main { ":m" } else { ":s" };
+        let room = limits::INTERFACE_NAME_LEN_MAX.saturating_sub(suffix.len());
+        let name: String = self.interface.chars().take(room).collect();
+        if name.len() == self.interface.len() { format!("{name}{suffix}") } else { self.interface.clone() }
+    }
+}
+
+/// What the actor and its task share; both live on one thread.
+struct Wanted {
+    hold: RefCell<Hold>,
+    changed: Notify,
+}
+
+pub struct AddressKeeper {
+    /// `None`: addresses are not moved by this program.
+    addresses: Option<ServiceAddresses>,
+    board: Arc<Board>,
+    shown: Arc<Shown>,
+    log: Logger,
+    wanted: Rc<Wanted>,
+}
+
+impl AddressKeeper {
+    pub fn new(addresses: Option<ServiceAddresses>, board: Arc<Board>, shown: Arc<Shown>, log: Logger) -> Self {
+        Self { addresses, board, shown, log, wanted: Rc::new(Wanted::new()) }
+    }
+}
+
+impl Wanted {
+    fn new() -> Self {
+        Self { hold: RefCell::new(Hold { set: AddressSet::None, by: HoldBy::Lease }), changed: Notify::new() }
+    }
+}
+
+/// An address held, and what its neighbours have been told.
+struct Held {
+    address: Ipv4Addr,
+    since: Instant,
+    announce_at: Instant,
+    refresh_at: Instant,
+}
+
+struct Keeping {
+    addresses: ServiceAddresses,
+    board: Arc<Board>,
+    shown: Arc<Shown>,
+    log: Logger,
+    wanted: Rc<Wanted>,
+    aliases: Aliases,
+    port: Option<ArpPort>,
+    neighbours: Neighbours,
+    held: Vec<Held>,
+    last_told: String,
+}
+
+impl Keeping {
+    async fn go(mut self, mut news: mpsc::Receiver<AddressNews>) {
+        // A life before this one may have left an address behind.
+        for address in self.addresses.of(AddressSet::Both) {
+            let removed = self.aliases.remove(&self.addresses.interface, address).await;
+            self.tell_failure(removed);
+        }
+        let mut due = Instant::now();
+        loop {
+            tokio::select! {
+                () = self.wanted.changed.notified() => {}
+                () = sleep_until(due) => {}
+                frame = next_frame(self.port.as_ref()) => self.sighted(&frame),
+                told = news.recv() => self.hear(told),
+            }
+            fault::point("address-keeper/keep");
+            self.keep().await;
+            due = Instant::now() + limits::ADDRESS_LOOK;
+        }
+    }
+
+    /// Role and lease say what may be held; everything else goes at once.
+    fn allowed(&self) -> Vec<Ipv4Addr> {
+        let hold = *self.wanted.hold.borrow();
+        let entitled = hold.by == HoldBy::Grant || clock::now() < self.board.lease_until();
+        if entitled { self.addresses.of(hold.set) } else { vec![] }
+    }
+
+    async fn keep(&mut self) {
+        let allowed = self.allowed();
+        let gone: Vec<Ipv4Addr> = self.held.iter().map(|held| held.address).filter(|held| !allowed.contains(held)).collect();
+        for address in gone {
+            self.withdraw(address).await;
+        }
+        for address in allowed {
+            match self.held.iter().position(|held| held.address == address) {
+                None => self.take(address).await,
+                Some(index) => self.look_after(index).await,
+            }
+        }
+        let held: Vec<Ipv4Addr> = self.held.iter().map(|held| held.address).collect();
+        self.shown.update(|view| view.addresses = held);
+    }
+
+    async fn take(&mut self, address: Ipv4Addr) {
+        if let Err(error) = self.add(address).await {
+            return self.tell_failure(Err(error));
+        }
+        self.announce(address);
+        info!(self.log, "took the address"; "address" => address.to_string(), "interface" => &self.addresses.interface);
+        let now = Instant::now();
+        self.held.push(Held { address, since: now, announce_at: now + next_announcement(Duration::ZERO), refresh_at: now + limits::ALIAS_REFRESH });
+    }
+
+    async fn add(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let label = self.addresses.label(address);
+        self.aliases.add_or_refresh(&self.addresses.interface, address, limits::ALIAS_LIFETIME, &label).await
+    }
+
+    async fn look_after(&mut self, index: usize) {
+        let now = Instant::now();
+        let address = self.held[index].address;
+        if now >= self.held[index].refresh_at {
+            self.held[index].refresh_at = now + limits::ALIAS_REFRESH;
+            let added = self.add(address).await;
+            self.tell_failure(added);
+        }
+        if now >= self.held[index].announce_at {
+            self.announce(address);
+            let held = &mut self.held[index];
+            held.announce_at = held.since + next_announcement(now - held.since);
+        }
+    }
+
+    async fn withdraw(&mut self, address: Ipv4Addr) {
+        let removed = self.aliases.remove(&self.addresses.interface, address).await;
+        self.held.retain(|held| held.address != address);
+        info!(self.log, "gave the address up"; "address" => address.to_string());
+        self.tell_failure(removed);
+    }
+
+    /// Both forms, then by name to whom we have seen, then a question to the gateway that names us.
+    fn announce(&mut self, address: Ipv4Addr) {
+        if self.port.is_none() {
+            match ArpPort::open(&self.addresses.interface) {
+                Ok(port) => self.port = Some(port),
+                Err(error) => return self.tell_failure(Err(error)),
+            }
+        }
+        let Some(port) = &self.port else { return };
+        let mut told = port.announce(address);
+        for neighbour in self.neighbours.iter() {
+            told = told.and(port.reply_to(neighbour, address));
+        }
+        if let Some(gateway) = self.addresses.gateway {
+            told = told.and(port.ask(gateway, address));
+        }
+        self.tell_failure(told);
+    }
+
+    fn sighted(&mut self, frame: &ArpFrame) {
+        self.neighbours.heard(frame);
+        let own = self.port.as_ref().map(ArpPort::mac);
+        let claimed = self.held.iter().position(|held| frame.claims(held.address) && Some(frame.sender_mac) != own);
+        let Some(index) = claimed else { return };
+        let (address, mac) = (self.held[index].address, frame.sender_mac.to_string());
+        // From now on as after a takeover: the neighbours were told something else.
+        let now = Instant::now();
+        (self.held[index].since, self.held[index].announce_at) = (now, now);
+        let is_new = !self.shown.view().conflicts.contains(&mac);
+        if is_new {
+            warn!(self.log, "another station claims the address; find it and take it off the network";
+                "address" => address.to_string(), "mac" => &mac);
+            self.shown.update(|view| {
+                view.conflicts.push(mac);
+                let len = view.conflicts.len();
+                view.conflicts.drain(..len.saturating_sub(limits::CONFLICTS_SHOWN_MAX));
+            });
+        }
+    }
+
+    fn hear(&mut self, told: Option<AddressNews>) {
+        let now = Instant::now();
+        match told {
+            Some(AddressNews::Removed { address }) => {
+                for held in self.held.iter_mut().filter(|held| held.address == address) {
+                    (held.refresh_at, held.since, held.announce_at) = (now, now, now);
+                }
+            }
+            Some(AddressNews::Carrier { up: true, .. }) => {
+                if let Some(port) = &self.port {
+                    let followed = port.follow_interface();
+                    self.tell_failure(followed);
+                }
+                for held in &mut self.held {
+                    (held.refresh_at, held.since, held.announce_at) = (now, now, now);
+                }
+            }
+            Some(AddressNews::Carrier { .. }) | None => {}
+        }
+    }
+
+    /// The same failure is told once.
+    fn tell_failure(&mut self, result: Result<(), NetworkError>) {
+        let Err(error) = result else { return };
+        let text = error.to_string();
+        if text != self.last_told {
+            error!(self.log, "cannot move an address"; "reason" => &text);
+            self.last_told = text;
+        }
+    }
+}
+
+async fn next_frame(port: Option<&ArpPort>) -> ArpFrame {
+    if let Some(port) = port {
+        loop {
+            match port.next().await {
+                Ok(frame) => return frame,
+                // The interface is down or gone; news of its return wakes the keeper.
+                Err(_) => tokio::time::sleep(limits::ADDRESS_LOOK).await,
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+impl Actor for AddressKeeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let Some(addresses) = self.addresses.clone() else { return };
+        let (aliases, news) = match Aliases::open().and_then(|aliases| Ok((aliases, watch_addresses()?))) {
+            Ok(opened) => opened,
+            Err(error) => {
+                error!(self.log, "cannot reach the kernel's addresses; trying again"; "reason" => error.to_string());
+                ctx.run_later(Duration::from_secs(1), |keeper, ctx| keeper.started(ctx));
+                return;
+            }
+        };
+        let keeping = Keeping {
+            addresses,
+            board: Arc::clone(&self.board),
+            shown: Arc::clone(&self.shown),
+            log: self.log.clone(),
+            wanted: Rc::clone(&self.wanted),
+            aliases,
+            port: None,
+            neighbours: Neighbours::new(),
+            held: Vec::new(),
+            last_told: String::new(),
+        };
+        ctx.spawn(keeping.go(news).into_actor(self).map(|(), _, _| ()));
+    }
+}
+
+impl Supervised for AddressKeeper {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // Given up; FailoverCoordinator, reborn with it, says what may be held.
+        self.wanted = Rc::new(Wanted::new());
+    }
+}
+
+impl Handler<Hold> for AddressKeeper {
+    type Result = ();
+
+    fn handle(&mut self, hold: Hold, _: &mut Context<Self>) {
+        *self.wanted.hold.borrow_mut() = hold;
+        self.wanted.changed.notify_one();
+    }
+}

@@ -1,0 +1,95 @@
+//! From a line of text to DataUpdater: parse, the deliberately slow steps, permits.
+
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use super::{Edge, Outlet};
+use crate::actors::data_updater::WorkWaiting;
+use crate::actors::{SessionNo, Work};
+use crate::clock;
+use crate::journal::fingerprint;
+use crate::model::application::PairCode;
+use crate::model::{Application, CommandId};
+use crate::wire::terminal;
+
+/// What became of a line.
+pub(super) enum Taken<C> {
+    Work(Work<C>),
+    /// It needs a deliberately slow step first (a password).
+    Slow(String),
+    /// Answered already.
+    Refused(Option<CommandId>, PairCode),
+}
+
+impl<A: Application> Edge<A> {
+    /// Reads one line; what is wrong with it is the answer.
+    pub(super) fn take(&self, session: SessionNo, line: &str) -> Taken<A::Command> {
+        let envelope = match terminal::parse(line) {
+            Ok(envelope) => envelope,
+            Err(unreadable) => return Taken::Refused(unreadable.command_id, unreadable.why),
+        };
+        if self.app.is_slow(envelope.command) {
+            return Taken::Slow(line.to_owned());
+        }
+        let (id, body) = (envelope.command_id, envelope.body);
+        self.parsed(session, envelope, body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
+    }
+
+    fn parsed(&self, session: SessionNo, envelope: terminal::Envelope<'_>, body: &str) -> Result<Taken<A::Command>, PairCode> {
+        let command = self.app.parse(envelope.command, body).map_err(PairCode::BadRequest)?;
+        let permit = std::sync::Arc::clone(&self.permits).try_acquire_owned().map_err(|_| PairCode::Busy)?;
+        let fingerprint = fingerprint(&envelope.terminal_id, &envelope.command_id);
+        let request = envelope.into_request(command);
+        Ok(Taken::Work(Work { session, request, fingerprint, arrived: clock::now(), permit }))
+    }
+
+    /// The slow step runs on a thread of the blocking pool, a few at a time.
+    pub(super) async fn take_slowly(&self, session: SessionNo, line: &str) -> Taken<A::Command> {
+        let envelope = match terminal::parse(line) {
+            Ok(envelope) => envelope,
+            Err(unreadable) => return Taken::Refused(unreadable.command_id, unreadable.why),
+        };
+        let id = envelope.command_id;
+        let Ok(_turn) = self.slow.acquire().await else { return Taken::Refused(Some(id), PairCode::Busy) };
+        let (app, name, body) = (self.app.clone(), envelope.command.to_owned(), envelope.body.to_owned());
+        let prepared = tokio::task::spawn_blocking(move || app.prepare(&name, &body)).await;
+        let body = match prepared {
+            Ok(Ok(body)) => body,
+            Ok(Err(bad)) => return Taken::Refused(Some(id), PairCode::BadRequest(bad)),
+            Err(_) => return Taken::Refused(Some(id), PairCode::Busy),
+        };
+        self.parsed(session, envelope, &body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
+    }
+
+    pub(super) fn hand_over(&self, works: Vec<Work<A::Command>>) {
+        if self.storage.intake.put(works) {
+            self.updater.do_send(WorkWaiting);
+        }
+    }
+}
+
+/// A command that came over HTTP.
+pub(super) async fn submit<A: Application>(edge: &Rc<Edge<A>>, line: &str) -> Vec<u8> {
+    let (sender, answer) = oneshot::channel();
+    let no = edge.enter(Outlet::Once(sender));
+    let taken = match edge.take(no, line) {
+        Taken::Slow(line) => edge.take_slowly(no, &line).await,
+        taken => taken,
+    };
+    let refused = match taken {
+        Taken::Work(work) => {
+            edge.hand_over(vec![work]);
+            match answer.await {
+                Ok(line) => return line,
+                Err(_) => (None, PairCode::Switching),
+            }
+        }
+        Taken::Refused(id, why) => (id, why),
+        Taken::Slow(_) => (None, PairCode::Busy),
+    };
+    edge.leave(no);
+    let mut out = Vec::new();
+    edge.refuse(&mut out, refused.0, refused.1);
+    out
+}

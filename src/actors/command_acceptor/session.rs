@@ -1,0 +1,131 @@
+//! One terminal's connection: lines in, answers out, bounded both ways.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use super::intake::Taken;
+use super::{Edge, Outbox, Outlet};
+use crate::actors::SessionNo;
+use crate::config::limits;
+use crate::machines::admission::{Admission, Load};
+use crate::model::application::PairCode;
+use crate::model::{Application, Bad};
+use crate::wire::terminal::LineBuffer;
+use crate::wire::tls::Stream;
+
+pub(super) struct Session<A: Application> {
+    edge: Rc<Edge<A>>,
+    alive: watch::Receiver<()>,
+    outbox: Rc<Outbox>,
+    no: SessionNo,
+}
+
+/// The connection is over.
+struct Over;
+
+impl<A: Application> Drop for Session<A> {
+    fn drop(&mut self) {
+        self.edge.leave(self.no);
+    }
+}
+
+impl<A: Application> Session<A> {
+    pub(super) fn new(edge: Rc<Edge<A>>, alive: watch::Receiver<()>) -> Self {
+        let outbox: Rc<Outbox> = Rc::default();
+        let no = edge.enter(Outlet::Terminal(Rc::clone(&outbox)));
+        Self { edge, alive, outbox, no }
+    }
+
+    pub(super) async fn serve(mut self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>, handshakes: Arc<Semaphore>) {
+        let Ok(turn) = handshakes.acquire_owned().await else { return };
+        let stream = timeout(limits::HANDSHAKE_LIMIT, Stream::accept(tcp, tls)).await;
+        drop(turn);
+        let Ok(Ok(stream)) = stream else { return };
+        let (mut read, mut write) = tokio::io::split(stream);
+        let mut lines = LineBuffer::default();
+        // Whichever way it ends, the terminal sees a close and repeats what was not answered.
+        while self.turn(&mut read, &mut write, &mut lines).await.is_ok() {}
+        // A refused line's answer may still wait.
+        let _ = self.write_out(&mut write).await;
+        let _ = timeout(limits::WRITE_LIMIT, write.shutdown()).await;
+    }
+
+    /// One round: write what is there, or read more, or hear that this life is over.
+    async fn turn(&mut self, read: &mut ReadHalf<Stream>, write: &mut WriteHalf<Stream>, lines: &mut LineBuffer) -> Result<(), Over> {
+        self.write_out(write).await?;
+        let may_read = match self.edge.bounds.command(&self.load()) {
+            Admission::Read => true,
+            Admission::Wait => false,
+            Admission::Close => return Err(Over),
+        };
+        tokio::select! {
+            _ = self.alive.changed() => Err(Over),
+            () = self.outbox.wake.notified() => Ok(()),
+            result = read.read_buf(lines.room()), if may_read => match result {
+                Ok(0) | Err(_) => Err(Over),
+                Ok(_) => self.take_lines(lines).await,
+            },
+        }
+    }
+
+    fn load(&self) -> Load {
+        Load { sessions: 0, in_session: self.outbox.in_flight.get(), unread_bytes: self.outbox.bytes.borrow().len() }
+    }
+
+    async fn take_lines(&self, lines: &mut LineBuffer) -> Result<(), Over> {
+        let mut works = Vec::new();
+        let mut ended = Ok(());
+        loop {
+            let taken = match lines.next_line() {
+                Ok(Some("")) => continue,
+                Ok(Some(line)) => self.edge.take(self.no, line),
+                Ok(None) => break,
+                Err(refusal) => {
+                    let bad = Bad { field: "line".into(), reason: refusal.to_string() };
+                    ended = Err(Over);
+                    Taken::Refused(None, PairCode::BadRequest(bad))
+                }
+            };
+            let taken = match taken {
+                Taken::Slow(line) => self.edge.take_slowly(self.no, &line).await,
+                taken => taken,
+            };
+            match taken {
+                Taken::Work(work) => works.push(work),
+                Taken::Refused(id, why) => self.edge.refuse(&mut self.outbox.bytes.borrow_mut(), id, why),
+                Taken::Slow(_) => {}
+            }
+            if ended.is_err() {
+                break;
+            }
+        }
+        self.outbox.in_flight.set(self.outbox.in_flight.get() + works.len());
+        if !works.is_empty() {
+            self.edge.hand_over(works);
+        }
+        ended
+    }
+
+    async fn write_out(&self, write: &mut WriteHalf<Stream>) -> Result<(), Over> {
+        loop {
+            let bytes = std::mem::take(&mut *self.outbox.bytes.borrow_mut());
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let written = timeout(limits::WRITE_LIMIT, async {
+                write.write_all(&bytes).await?;
+                write.flush().await
+            });
+            match written.await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(Over),
+            }
+        }
+    }
+}

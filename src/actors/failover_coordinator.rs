@@ -1,0 +1,401 @@
+//! FailoverCoordinator: steps the failover machine with what happens and performs its effects, strictly in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture};
+use slog::{Logger, error};
+use tokio::sync::{mpsc, oneshot};
+
+use super::address_keeper::Hold;
+use super::replication_applier::ConfirmedMoved;
+use super::replication_receiver::{Admit, HolderSays, StreamWanted, TellHolder};
+use super::replication_sender::{BeginStream, CeaseStream, ContinueStream, StreamNews, TellFollower, WatchLevel};
+use super::state_monitor::{GrantLeases, Judged, Stand};
+use super::{Sick, Storage, StorageReborn, fault};
+use crate::arbiter::{Arbiter, ArbiterError, Asker, CasOutcome};
+use crate::clock;
+use crate::config::limits;
+use crate::handover::Shown;
+use crate::journal::CoordinationFile;
+use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, View};
+use crate::model::{Application, Coordination, Holder, Moment, Position, Register, ServerId, Standing};
+
+mod story;
+
+/// A person wants this server to stop.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct StopWanted;
+
+/// Everybody that the coordinator tells something.
+#[derive(Clone)]
+pub struct Neighbours {
+    pub begin: Recipient<BeginStream>,
+    pub carry_on: Recipient<ContinueStream>,
+    pub cease: Recipient<CeaseStream>,
+    pub watch_level: Recipient<WatchLevel>,
+    pub tell_follower: Recipient<TellFollower>,
+    pub admit: Recipient<Admit>,
+    pub tell_holder: Recipient<TellHolder>,
+    pub applier: Recipient<ConfirmedMoved>,
+    pub hold: Recipient<Hold>,
+    pub stand: Recipient<Stand>,
+    pub grant_leases: Recipient<GrantLeases>,
+}
+
+/// The coordination file, shared with the blocking pool that writes it.
+pub type Notes = Arc<Mutex<CoordinationFile>>;
+
+#[derive(Clone)]
+pub struct Settings {
+    pub asynchronous: bool,
+    /// Names of servers A and B, for the log.
+    pub names: [String; 2],
+    /// Text of the signed first register, for an arbiter that has none yet.
+    pub first_register: String,
+}
+
+pub struct FailoverCoordinator<A: Application> {
+    settings: Settings,
+    storage: Arc<Storage<A>>,
+    shown: Arc<Shown>,
+    notes: Notes,
+    arbiter: Arc<dyn Arbiter>,
+    neighbours: Neighbours,
+    exit: mpsc::UnboundedSender<Story>,
+    log: Logger,
+    machine: Failover,
+    first: Vec<Effect>,
+    /// Who waits for the machine's verdict on a stream.
+    asked_by: Option<oneshot::Sender<StreamVerdict>>,
+    told: Option<Standing>,
+    arbiter_heard: Option<Moment>,
+    asks_under_way: usize,
+    /// When the peer was lost, for the length of the takeover.
+    lost_at: Option<Moment>,
+    /// Tells a comparison's deadline from that of an earlier one.
+    comparisons: u64,
+}
+
+impl<A: Application> FailoverCoordinator<A> {
+    #[allow(clippy::too_many_arguments, reason = "an actor is given its neighbours one by one")]
+    pub fn new(
+        settings: Settings,
+        storage: Arc<Storage<A>>,
+        shown: Arc<Shown>,
+        notes: Notes,
+        arbiter: Arc<dyn Arbiter>,
+        neighbours: Neighbours,
+        exit: mpsc::UnboundedSender<Story>,
+        log: Logger,
+    ) -> Self {
+        let (machine, first) = Failover::start(noted(&notes), settings.asynchronous);
+        Self {
+            settings,
+            storage,
+            shown,
+            notes,
+            arbiter,
+            neighbours,
+            exit,
+            log,
+            machine,
+            first,
+            asked_by: None,
+            told: None,
+            arbiter_heard: None,
+            asks_under_way: 0,
+            lost_at: None,
+            comparisons: 0,
+        }
+    }
+
+    fn step(&mut self, event: Event, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/event");
+        match event {
+            Event::PeerLost(_) if self.lost_at.is_none() => self.lost_at = Some(clock::now()),
+            Event::PeerBack => self.lost_at = None,
+            _ => {}
+        }
+        let effects = self.machine.step(&self.view(), event);
+        self.perform(effects.into(), ctx);
+    }
+
+    fn view(&self) -> View {
+        let stored = self.storage.board.stored_position();
+        let both = self.storage.board.peer_stored().min(stored.sequence);
+        let alone = matches!(self.machine.state(), State::Solo(_));
+        let recordable = if alone || both == stored.sequence { Some(stored) } else { self.position_at(both) };
+        View { stored, recordable: recordable.unwrap_or(Position::GENESIS) }
+    }
+
+    fn position_at(&self, sequence: crate::model::Sequence) -> Option<Position> {
+        let in_tail = self.storage.tail.get(sequence).map(|entry| entry.position);
+        in_tail.or_else(|| self.storage.reader().position_at(sequence).ok().flatten())
+    }
+
+    /// In order. What must be durable first is written on the blocking pool while this actor hears nothing else.
+    fn perform(&mut self, mut effects: VecDeque<Effect>, ctx: &mut Context<Self>) {
+        while let Some(effect) = effects.pop_front() {
+            if let Effect::Note(coordination) = effect {
+                return self.note(coordination, effects, ctx);
+            }
+            self.perform_one(effect, ctx);
+        }
+        self.stand();
+    }
+
+    fn note(&mut self, coordination: Coordination, rest: VecDeque<Effect>, ctx: &mut Context<Self>) {
+        let notes = Arc::clone(&self.notes);
+        let write = tokio::task::spawn_blocking(move || {
+            notes.lock().unwrap_or_else(PoisonError::into_inner).write(coordination).map_err(|error| error.to_string())
+        });
+        let then = write.into_actor(self).map(move |written, coordinator, ctx| match written {
+            Ok(Ok(())) => coordinator.perform(rest, ctx),
+            Ok(Err(reason)) => coordinator.unable_to_note(&reason),
+            Err(error) => coordinator.unable_to_note(&error.to_string()),
+        });
+        ctx.wait(then);
+    }
+
+    /// Nothing may be announced that is not durable: this server is over.
+    fn unable_to_note(&mut self, reason: &str) {
+        error!(self.log, "cannot write the coordination file; this server stops"; "reason" => reason);
+        self.storage.gate.set(Rule::Closed, clock::now());
+        self.leave(Story::Sick);
+    }
+
+    fn leave(&self, why: Story) {
+        // The program waits for this for as long as it lives.
+        let _ = self.exit.send(why);
+    }
+
+    fn perform_one(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        let to = &self.neighbours;
+        match effect {
+            Effect::Note(_) => unreachable!("written before"),
+            Effect::Ask { expected, new } => self.ask(expected, new, ctx),
+            Effect::ReadRegister => self.read_register(ctx),
+            Effect::Gate(rule) => self.set_gate(rule),
+            Effect::Begin { epoch, holder } => {
+                to.begin.do_send(BeginStream { epoch, holder });
+                self.watch_comparison(holder, ctx);
+            }
+            Effect::Continue { epoch, holder } => to.carry_on.do_send(ContinueStream { epoch, holder }),
+            Effect::Cease => to.cease.do_send(CeaseStream),
+            Effect::Admit(admits) => to.admit.do_send(Admit(admits)),
+            Effect::Stream(verdict) => self.answer_stream(verdict),
+            Effect::WatchLevel => to.watch_level.do_send(WatchLevel),
+            Effect::Tell(tell @ (TellPeer::Intend(_) | TellPeer::Enter(_))) => to.tell_follower.do_send(TellFollower(tell)),
+            Effect::Tell(tell @ (TellPeer::Intended(_) | TellPeer::Entered(_))) => to.tell_holder.do_send(TellHolder(tell)),
+            Effect::Addresses(set, by) => to.hold.do_send(Hold { set, by }),
+            Effect::GrantLeases(granting) => to.grant_leases.do_send(GrantLeases(granting)),
+            Effect::Story(story) => self.tell_story(story),
+            Effect::Exit(why) => self.leave(why),
+        }
+    }
+
+    fn set_gate(&self, rule: Rule) {
+        self.storage.gate.set(rule, clock::now());
+        self.neighbours.applier.do_send(ConfirmedMoved);
+    }
+
+    fn answer_stream(&mut self, verdict: StreamVerdict) {
+        if let Some(asked_by) = self.asked_by.take() {
+            // The link may have ended meanwhile.
+            let _ = asked_by.send(verdict);
+        }
+    }
+
+    /// A peer that is heard but never takes the stream must not keep this server from serving.
+    fn watch_comparison(&mut self, holder: Holder, ctx: &mut Context<Self>) {
+        self.comparisons += 1;
+        let number = self.comparisons;
+        if matches!(holder, Holder::Pair { .. }) {
+            ctx.run_later(std::time::Duration::from_millis(limits::COMPARE_LIMIT_MS), move |coordinator, ctx| {
+                if coordinator.comparisons == number {
+                    coordinator.step(Event::CompareTooLong, ctx);
+                }
+            });
+        }
+    }
+
+    fn asker(&self) -> Asker {
+        let disk = self.machine.disk();
+        Asker { server: disk.server, data_id: disk.data_id, held: disk.held.0 }
+    }
+
+    fn ask(&mut self, expected: Register, new: Register, ctx: &mut Context<Self>) {
+        let (arbiter, asker) = (Arc::clone(&self.arbiter), self.asker());
+        self.asks_under_way += 1;
+        let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
+        ctx.spawn(asking.into_actor(self).map(|outcome, coordinator, ctx| {
+            let event = coordinator.heard(outcome).map_or(Event::NoAnswer, |outcome| match outcome {
+                CasOutcome::Landed(register) => Event::Landed(register),
+                CasOutcome::Differs(register) => Event::Differs(register),
+            });
+            coordinator.step(event, ctx);
+        }));
+    }
+
+    fn read_register(&mut self, ctx: &mut Context<Self>) {
+        if self.asks_under_way > 0 {
+            // Its answer tells the register, or the retry reads it.
+            return;
+        }
+        let (arbiter, asker) = (Arc::clone(&self.arbiter), self.asker());
+        let first = self.settings.first_register.clone();
+        self.asks_under_way += 1;
+        let reading = async move {
+            match arbiter.read(asker, limits::ASK_LIMIT).await? {
+                Some(register) => Ok(register),
+                None => match arbiter.introduce(asker, &first, limits::ASK_LIMIT).await? {
+                    CasOutcome::Landed(register) | CasOutcome::Differs(register) => Ok(register),
+                },
+            }
+        };
+        ctx.spawn(reading.into_actor(self).map(|read, coordinator, ctx| {
+            if let Some(register) = coordinator.heard(read) {
+                coordinator.step(Event::Register(register), ctx);
+            }
+        }));
+    }
+
+    /// Books an answer of the arbiter, or its absence.
+    fn heard<T>(&mut self, answer: Result<T, ArbiterError>) -> Option<T> {
+        self.asks_under_way = self.asks_under_way.saturating_sub(1);
+        let error = answer.as_ref().err().map(ToString::to_string);
+        if error.is_none() {
+            self.arbiter_heard = Some(clock::now());
+        }
+        let heard = self.arbiter_heard;
+        self.shown.update(|view| (view.arbiter_heard, view.arbiter_error) = (heard, error));
+        answer.ok()
+    }
+
+    fn arbiter_is_fresh(&self) -> bool {
+        self.arbiter_heard.is_some_and(|heard| clock::now().since(heard) <= limits::ARBITER_FRESH_MS)
+    }
+
+    /// Heartbeats, status and the numbering of epochs follow the machine.
+    fn stand(&mut self) {
+        let standing = self.machine.standing();
+        let register = self.machine.register().copied();
+        self.shown.update(|view| view.register = register);
+        if self.told == Some(standing) {
+            return;
+        }
+        self.told = Some(standing);
+        self.storage.board.set_epoch(standing.epoch);
+        self.shown.update(|view| (view.standing, view.since) = (Some(standing), clock::unix_now()));
+        self.neighbours.stand.do_send(Stand(standing));
+    }
+
+    fn name(&self, server: ServerId) -> &str {
+        &self.settings.names[server.index()]
+    }
+}
+
+fn noted(notes: &Notes) -> Coordination {
+    *notes.lock().unwrap_or_else(PoisonError::into_inner).current()
+}
+
+impl<A: Application> Actor for FailoverCoordinator<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let first = std::mem::take(&mut self.first);
+        self.perform(first.into(), ctx);
+        ctx.run_interval(std::time::Duration::from_millis(limits::ASK_RETRY_MS), |coordinator, ctx| {
+            if coordinator.asks_under_way == 0 {
+                coordinator.step(Event::RetryDue, ctx);
+            }
+        });
+        ctx.run_interval(std::time::Duration::from_millis(limits::REFRESH_MS), |coordinator, ctx| {
+            if coordinator.asks_under_way == 0 {
+                coordinator.step(Event::RefreshDue, ctx);
+            }
+        });
+    }
+}
+
+impl<A: Application> Supervised for FailoverCoordinator<A> {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        let (machine, first) = Failover::start(noted(&self.notes), self.settings.asynchronous);
+        (self.machine, self.first) = (machine, first);
+        (self.asked_by, self.told, self.asks_under_way, self.lost_at) = (None, None, 0, None);
+    }
+}
+
+impl<A: Application> Handler<Judged> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, Judged(event): Judged, ctx: &mut Context<Self>) {
+        self.step(event, ctx);
+    }
+}
+
+impl<A: Application> Handler<StreamNews> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, news: StreamNews, ctx: &mut Context<Self>) {
+        let event = match news {
+            StreamNews::Compared => Event::Compared,
+            StreamNews::Lost => Event::StreamLost,
+            StreamNews::Level => Event::PeerLevel,
+            StreamNews::Intended(epoch) => Event::PeerIntended(epoch),
+            StreamNews::Near if self.arbiter_is_fresh() => Event::PeerNear,
+            // It comes again with the next acknowledgement.
+            StreamNews::Near => return self.read_register(ctx),
+        };
+        self.step(event, ctx);
+    }
+}
+
+impl<A: Application> Handler<StreamWanted> for FailoverCoordinator<A> {
+    type Result = ResponseFuture<StreamVerdict>;
+
+    fn handle(&mut self, StreamWanted { epoch, holder }: StreamWanted, ctx: &mut Context<Self>) -> Self::Result {
+        let (sender, verdict) = oneshot::channel();
+        self.asked_by = Some(sender);
+        self.step(Event::StreamWanted { epoch, holder }, ctx);
+        Box::pin(async move { verdict.await.unwrap_or(StreamVerdict::NotNow) })
+    }
+}
+
+impl<A: Application> Handler<HolderSays> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, says: HolderSays, ctx: &mut Context<Self>) {
+        let event = match says {
+            HolderSays::Intend(register) => Event::IntendWanted(register),
+            HolderSays::Enter(register) => Event::EnterWanted(register),
+        };
+        self.step(event, ctx);
+    }
+}
+
+impl<A: Application> Handler<StorageReborn> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: StorageReborn, ctx: &mut Context<Self>) {
+        self.step(Event::StorageReborn, ctx);
+    }
+}
+
+impl<A: Application> Handler<Sick> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Sick, ctx: &mut Context<Self>) {
+        self.step(Event::Sick, ctx);
+    }
+}
+
+impl<A: Application> Handler<StopWanted> for FailoverCoordinator<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWanted, ctx: &mut Context<Self>) {
+        self.step(Event::StopWanted, ctx);
+    }
+}

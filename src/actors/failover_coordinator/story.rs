@@ -1,0 +1,43 @@
+//! The takeover as a story: one line for each turn, for the person on call.
+
+use slog::{crit, info, warn};
+
+use super::FailoverCoordinator;
+use crate::clock;
+use crate::handover::shown::Takeover;
+use crate::machines::failover::{Loss, Story};
+use crate::model::{Application, Role};
+
+impl<A: Application> FailoverCoordinator<A> {
+    pub(super) fn tell_story(&mut self, story: Story) {
+        let (log, peer) = (&self.log, self.name(self.machine.disk().server.peer()).to_owned());
+        match story {
+            Story::PeerLost(loss) => warn!(log, "lost the other server"; "peer" => peer, "because" => because(loss)),
+            Story::Asking(epoch) => info!(log, "asking the arbiter for a solo epoch"; "epoch" => epoch.0),
+            Story::TookOver(epoch) | Story::CarriedOnAlone(epoch) => {
+                let took_ms = self.lost_at.map_or(0, |lost| clock::now().since(lost));
+                self.shown.update(|view| view.last_takeover = Some(Takeover { at: clock::unix_now(), took_ms }));
+                let what = if matches!(story, Story::TookOver(_)) { "took over" } else { "carrying on alone" };
+                warn!(log, "{}", what; "epoch" => epoch.0, "peer" => peer, "took_ms" => took_ms);
+            }
+            Story::PeerNear => info!(log, "the other server is near: answers need it from now on"; "peer" => peer),
+            Story::Paired(Role::Main, epoch) => info!(log, "a pair again, as main"; "epoch" => epoch.0, "peer" => peer),
+            Story::Paired(_, epoch) => info!(log, "a pair again, as sub"; "epoch" => epoch.0, "peer" => peer),
+            Story::Rejoining(epoch) => info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer),
+            Story::OtherHasNewer => warn!(log, "the other server has newer data; waiting for its stream"; "peer" => peer),
+            Story::RegisterRegressed => crit!(log, "the arbiter's register is older than this disk: was the arbiter restored? A person must look"),
+            Story::DiskStale => crit!(log, "this disk is not the registered one, or lacks recorded entries: it must not lead"),
+            Story::Sick => crit!(log, "this server cannot store any more: leaving to the other one"; "peer" => peer),
+            Story::Stopped => info!(log, "stopping on request"),
+        }
+    }
+}
+
+fn because(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Dead => "its process has ended",
+        Loss::Silent => "it is silent on every path",
+        Loss::CannotAcknowledge => "it says that it cannot acknowledge",
+        Loss::NotStoring => "it does not store",
+    }
+}

@@ -1,0 +1,264 @@
+//! StateMonitor: heartbeats on every path, the peer's and this server's health, and the leases that follow from them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture};
+use slog::{Logger, debug, error, warn};
+use tokio::time::{Instant, sleep_until};
+
+use super::fault;
+use crate::clock;
+use crate::handover::{Board, Shown};
+use crate::machines::failover::{Event, Loss};
+use crate::machines::health::{Health, Patience};
+use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Sequence, ServerId, Standing};
+use crate::wire::hearing::Hearing;
+use crate::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
+use crate::wire::life::LifeNews;
+use crate::wire::paths::{Path, Paths};
+
+/// What heartbeats say from now on.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Stand(pub Standing);
+
+/// Whether this server's echoes extend the peer's leases.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct GrantLeases(pub bool);
+
+/// The life line has something to tell.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct LifeTold(pub LifeNews);
+
+/// A verdict of the health machine; heard by FailoverCoordinator.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Judged(pub Event);
+
+#[derive(Clone)]
+pub struct Settings {
+    pub me: ServerId,
+    pub boot: BootNonce,
+    pub key: HeartbeatKey,
+    pub paths: Vec<Path>,
+    pub patience: Patience,
+    pub heartbeat_ms: u64,
+}
+
+/// What the actor and its task share; both live on one thread.
+struct Watching {
+    health: RefCell<Health>,
+    standing: Cell<Option<Standing>>,
+    /// Run of the peer that the life line stands to.
+    life: Cell<Option<BootNonce>>,
+    number: Cell<BeatNo>,
+}
+
+pub struct StateMonitor {
+    settings: Settings,
+    board: Arc<Board>,
+    shown: Arc<Shown>,
+    coordinator: Recipient<Judged>,
+    log: Logger,
+    watching: Rc<Watching>,
+}
+
+impl StateMonitor {
+    pub fn new(settings: Settings, board: Arc<Board>, shown: Arc<Shown>, coordinator: Recipient<Judged>, log: Logger) -> Self {
+        let watching = Rc::new(Watching::new(&settings, None));
+        Self { settings, board, shown, coordinator, log, watching }
+    }
+
+    fn tell(&self, events: Vec<Event>) {
+        tell(&self.coordinator, &self.shown, events);
+    }
+}
+
+fn tell(coordinator: &Recipient<Judged>, shown: &Shown, events: Vec<Event>) {
+    for event in events {
+        shown.update(|view| match event {
+            Event::PeerLost(loss) => view.peer_lost = Some(word(loss)),
+            Event::PeerBack => view.peer_lost = None,
+            Event::PeerSays(standing) => view.peer = Some(standing),
+            _ => {}
+        });
+        coordinator.do_send(Judged(event));
+    }
+}
+
+fn word(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Dead => "dead",
+        Loss::Silent => "silent",
+        Loss::CannotAcknowledge => "cannot acknowledge",
+        Loss::NotStoring => "not storing",
+    }
+}
+
+impl Watching {
+    fn new(settings: &Settings, life: Option<BootNonce>) -> Self {
+        Self {
+            health: RefCell::new(Health::new(settings.patience, settings.boot, clock::now())),
+            standing: Cell::new(None),
+            life: Cell::new(life),
+            number: Cell::new(BeatNo(0)),
+        }
+    }
+}
+
+/// One life of the watch: sends, hears and judges until the actor ends.
+struct Round {
+    settings: Settings,
+    watching: Rc<Watching>,
+    board: Arc<Board>,
+    shown: Arc<Shown>,
+    coordinator: Recipient<Judged>,
+    log: Logger,
+    paths: Paths,
+    hearing: Hearing,
+    /// What the peer's newest heartbeat said about its journal.
+    peer_stored: Sequence,
+}
+
+impl Round {
+    async fn go(mut self) {
+        let mut buffer = [0; DATAGRAM_MAX + 1];
+        let beat = std::time::Duration::from_millis(self.settings.heartbeat_ms);
+        let mut due = Instant::now();
+        loop {
+            tokio::select! {
+                // Due beats first: a flood of datagrams must not delay them.
+                biased;
+                () = sleep_until(due) => {
+                    fault::point("state-monitor/beat");
+                    self.beat();
+                    self.judge();
+                    // From now, not from when it was due: late ticks must not come in a burst.
+                    due = Instant::now() + beat;
+                }
+                datagram = self.paths.receive(&mut buffer) => {
+                    let decoded = decode(datagram.bytes, &self.settings.key, self.settings.me);
+                    match decoded {
+                        Ok(heard) => self.hear(&heard),
+                        Err(refusal) => debug!(self.log, "refused a heartbeat"; "code" => refusal.code()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        let Some(standing) = self.watching.standing.get() else { return };
+        let number = BeatNo(self.watching.number.get().0 + 1);
+        self.watching.number.set(number);
+        let grants_lease = {
+            let mut health = self.watching.health.borrow_mut();
+            health.sending(clock::now(), number);
+            health.grants_lease()
+        };
+        let (from, boot, stored) = (self.settings.me, self.settings.boot, self.board.stored());
+        let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored };
+        self.paths.send_to_all(&encode(&beat, &self.settings.key));
+    }
+
+    fn hear(&mut self, beat: &Heartbeat) {
+        if !self.hearing.hear(beat, self.watching.number.get()).counts() {
+            return;
+        }
+        self.peer_stored = beat.stored;
+        let events = self.watching.health.borrow_mut().heard(clock::now(), beat);
+        self.board.set_lease_until(self.watching.health.borrow().lease_until());
+        tell(&self.coordinator, &self.shown, events);
+    }
+
+    fn judge(&mut self) {
+        let now = clock::now();
+        let pair = self.watching.standing.get().filter(|standing| standing.mode == Mode::Pair);
+        // Main knows by acknowledgements, Sub by heartbeats.
+        let peers = self.peer_stored.max(self.board.peer_stored());
+        let events = {
+            let mut health = self.watching.health.borrow_mut();
+            health.progress(now, pair.is_some(), self.board.stored(), peers);
+            health.tick(now)
+        };
+        let silence = self.watching.health.borrow().silence_ms(now);
+        self.shown.update(|view| view.peer_silence_ms = silence);
+        tell(&self.coordinator, &self.shown, events);
+    }
+}
+
+impl Actor for StateMonitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let paths = match Paths::open(self.settings.paths.clone()) {
+            Ok(paths) => paths,
+            Err(error) => {
+                error!(self.log, "cannot open the heartbeat paths; trying again"; "reason" => error.to_string());
+                ctx.run_later(std::time::Duration::from_secs(1), |monitor, ctx| monitor.started(ctx));
+                return;
+            }
+        };
+        let round = Round {
+            settings: self.settings.clone(),
+            watching: Rc::clone(&self.watching),
+            board: Arc::clone(&self.board),
+            shown: Arc::clone(&self.shown),
+            coordinator: self.coordinator.clone(),
+            log: self.log.clone(),
+            paths,
+            hearing: Hearing::new(self.settings.boot),
+            peer_stored: Sequence(0),
+        };
+        ctx.spawn(round.go().into_actor(self).map(|(), _, _| ()));
+    }
+}
+
+impl Supervised for StateMonitor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        warn!(self.log, "reborn: leases are given up");
+        self.board.set_lease_until(Moment(0));
+        // Numbers go on rising, or the peer would not count them.
+        let (number, life) = (self.watching.number.get(), self.watching.life.get());
+        self.watching = Rc::new(Watching::new(&self.settings, life));
+        self.watching.number.set(number);
+    }
+}
+
+impl Handler<Stand> for StateMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Stand(standing): Stand, _: &mut Context<Self>) {
+        self.watching.standing.set(Some(standing));
+    }
+}
+
+impl Handler<GrantLeases> for StateMonitor {
+    type Result = ();
+
+    fn handle(&mut self, GrantLeases(granting): GrantLeases, _: &mut Context<Self>) {
+        self.watching.health.borrow_mut().grant_leases(granting);
+    }
+}
+
+impl Handler<LifeTold> for StateMonitor {
+    type Result = ();
+
+    fn handle(&mut self, LifeTold(news): LifeTold, _: &mut Context<Self>) {
+        match news {
+            LifeNews::Connected { boot } => self.watching.life.set(Some(boot)),
+            LifeNews::Dead => {
+                if let Some(boot) = self.watching.life.take() {
+                    let events = self.watching.health.borrow_mut().died(clock::now(), boot);
+                    self.tell(events);
+                }
+            }
+            // Its process may live: silence decides.
+            LifeNews::Broken => {}
+        }
+    }
+}

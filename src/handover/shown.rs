@@ -1,0 +1,58 @@
+//! What the status endpoint, metrics and answers show of this server, written by the control actors whenever it changes.
+
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+
+use super::locked;
+use crate::model::{Mode, Moment, Register, Role, Standing, UnixMs};
+
+#[derive(Debug, Default)]
+pub struct Shown {
+    inner: Mutex<View>,
+}
+
+/// One consistent look.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub standing: Option<Standing>,
+    /// Wall clock when role, mode or epoch last changed.
+    pub since: UnixMs,
+    pub peer: Option<Standing>,
+    pub peer_silence_ms: u64,
+    /// Why the peer counts as lost, if it does; for people.
+    pub peer_lost: Option<&'static str>,
+    pub arbiter_heard: Option<Moment>,
+    pub arbiter_error: Option<String>,
+    pub register: Option<Register>,
+    /// Service addresses held here now.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Foreign hardware addresses seen answering for ours.
+    pub conflicts: Vec<String>,
+    pub last_takeover: Option<Takeover>,
+}
+
+/// The last time that this server began to serve alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Takeover {
+    pub at: UnixMs,
+    /// From the loss of the peer to the open gate, milliseconds.
+    pub took_ms: u64,
+}
+
+impl Shown {
+    pub fn view(&self) -> View {
+        locked(&self.inner).clone()
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut View)) {
+        change(&mut locked(&self.inner));
+    }
+
+    pub fn mode(&self) -> Mode {
+        locked(&self.inner).standing.map_or(Mode::Starting, |standing| standing.mode)
+    }
+
+    pub fn role(&self) -> Role {
+        locked(&self.inner).standing.map_or(Role::None, |standing| standing.role)
+    }
+}
