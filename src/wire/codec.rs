@@ -99,7 +99,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`LinkRefusal::FrameTooLong`] as soon as the length is known, [`LinkRefusal::FrameDamaged`] if the CRC or the payload is wrong.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LinkRefusal> {
+    pub fn next_frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LinkRefusal> {
         let Some((header, rest)) = self.bytes[self.begin..].split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
         let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn decode_all(decoder: &mut Decoder) -> Result<Vec<ToPeer>, LinkRefusal> {
-        std::iter::from_fn(|| decoder.next().transpose()).collect()
+        std::iter::from_fn(|| decoder.next_frame().transpose()).collect()
     }
 
     fn encoded(frame: &ToPeer) -> Vec<u8> {
@@ -185,7 +185,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let len = FRAME_MAX as u32 + 1;
         decoder.room().extend_from_slice(&[len.to_le_bytes(), [0; 4]].concat());
-        assert_eq!(decoder.next::<ToPeer>(), Err(LinkRefusal::FrameTooLong { len: u64::from(len) }));
+        assert_eq!(decoder.next_frame::<ToPeer>(), Err(LinkRefusal::FrameTooLong { len: u64::from(len) }));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
             let mut decoder = Decoder::default();
             decoder.room().extend_from_slice(&wire);
             // A longer length waits for more; anything else is refused.
-            prop_assert!(!matches!(decoder.next::<ToPeer>(), Ok(Some(_))));
+            prop_assert!(!matches!(decoder.next_frame::<ToPeer>(), Ok(Some(_))));
         }
 
         #[test]

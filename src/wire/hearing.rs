@@ -84,10 +84,12 @@ mod tests {
 
     const OWN: BootNonce = BootNonce(100);
 
-    /// Hears heartbeats given as (boot, number, echo, newest that we sent by then).
-    fn hear_all(beats: &[(u64, u64, Option<(u64, u64)>, u64)]) -> Vec<Heard> {
+    /// Boot, number, echo, and the newest heartbeat that we had sent by then.
+    type Came = (u64, u64, Option<(u64, u64)>, u64);
+
+    fn hear_all(beats: &[Came]) -> Vec<Heard> {
         let mut hearing = Hearing::new(OWN);
-        let judge = |&(boot, number, echo, sent): &(_, _, _, u64)| hearing.hear(&beat(boot, number, echo), BeatNo(sent));
+        let judge = |&(boot, number, echo, sent): &Came| hearing.hear(&beat(boot, number, echo), BeatNo(sent));
         beats.iter().map(judge).collect()
     }
 

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::pki::{CHECKED_AS_OF, CertificateRole, Issued};
-use super::trust::{PairTrust, fingerprint};
+use super::trust::{PairTrust, fingerprint, named};
 
 /// A file of the pair's identity that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Identity {
         let claimed = CertificateRole::claimed_by(&own).ok_or_else(|| bad(certificate.0, "names no role in a pair"))?;
         trust
             .verify_server_cert(&own, &[], &claimed.server_name(), &[], CHECKED_AS_OF)
-            .map_err(|error| bad(certificate.0, error))?;
+            .map_err(|error| bad(certificate.0, named(io::Error::other(error))))?;
         let certified = CertifiedKey::from_der(vec![own], secret, &provider()).map_err(|error| bad(key.0, error))?;
         Ok(Self { role: claimed, authority: issuer, certified: Arc::new(certified) })
     }

@@ -49,12 +49,17 @@ pub async fn hold(connector: Connector, route: Route, mut report: impl FnMut(Lif
             None => until_met(&connector, route).await,
         };
         report(LifeNews::Connected { boot: met.boot });
+        let stands_since = Instant::now();
         met.link.ended().await;
         match verdict(&connector, route).await {
             Verdict::Dead => report(LifeNews::Dead),
             Verdict::Broken => report(LifeNews::Broken),
             Verdict::Back(met) => {
                 report(LifeNews::Broken);
+                // A peer that takes every line and drops it at once must not keep both boxes busy with handshakes.
+                if stands_since.elapsed() < RETRY {
+                    sleep(RETRY).await;
+                }
                 back = Some(*met);
             }
         }

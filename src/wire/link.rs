@@ -191,7 +191,7 @@ impl Link {
     /// One frame before the split. The caller sets the deadline.
     pub(super) async fn hear<T: DeserializeOwned>(&mut self) -> Result<T, LinkError> {
         loop {
-            if let Some(frame) = self.decoder.next()? {
+            if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(frame);
             }
             fill(&mut self.stream, &mut self.decoder).await?;
@@ -283,7 +283,7 @@ impl<In: DeserializeOwned> FrameReceiver<In> {
     /// [`LinkError::Closed`] between two frames, [`LinkError::Refused`] for a bad frame: then the link is over.
     pub async fn next(&mut self) -> Result<In, LinkError> {
         loop {
-            if let Some(frame) = self.decoder.next()? {
+            if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(frame);
             }
             fill(&mut self.read, &mut self.decoder).await?;
@@ -297,9 +297,41 @@ impl<In: DeserializeOwned> FrameReceiver<In> {
     pub async fn next_batch(&mut self, frames: &mut Vec<In>) -> Result<(), LinkError> {
         frames.push(self.next().await?);
         // A bad frame stays where it is: the next call refuses it.
-        while let Ok(Some(frame)) = self.decoder.next() {
+        while let Ok(Some(frame)) = self.decoder.next_frame() {
             frames.push(frame);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_links_socket_has_the_numbers_that_its_limits_say() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tune(&tcp, &LinkLimits::default()).unwrap();
+        let socket = SockRef::from(&tcp);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(3)));
+        let probes = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!((probes, socket.tcp_keepalive_retries().unwrap()), ((Duration::from_secs(1), Duration::from_secs(1)), 3));
+    }
+
+    #[test]
+    fn the_newest_version_in_common_is_agreed_upon_from_either_side() {
+        let refused = |ours, theirs| Err(LinkRefusal::VersionUnknown { ours, theirs });
+        for (ours, theirs, agreed) in [
+            ((1, 1), (1, 1), Ok(1)),
+            ((1, 3), (2, 5), Ok(3)),
+            ((2, 5), (1, 3), Ok(3)),
+            ((1, 2), (3, 4), refused((1, 2), (3, 4))),
+            // Nonsense: newest below oldest.
+            ((1, 1), (5, 1), refused((1, 1), (5, 1))),
+        ] {
+            assert_eq!(agree(ours, theirs), agreed);
+        }
     }
 }

@@ -58,7 +58,8 @@ impl CertificateRole {
         }
     }
 
-    pub(super) fn server_name(self) -> ServerName<'static> {
+    /// What a TLS client asks for.
+    pub fn server_name(self) -> ServerName<'static> {
         ServerName::try_from(self.dns_name()).expect("the names above are DNS names")
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use super::frames::LinkRefusal;
+use super::trust::{Stranger, named};
 
 impl LinkRefusal {
     /// Short, stable name for counters and status.
@@ -58,7 +59,7 @@ pub enum LinkError {
     Crowded,
     /// A deadline passed while this was awaited.
     Late(&'static str),
-    /// Socket or TLS; a certificate that is not the peer's shows here, with the reason.
+    /// Socket or TLS; a certificate that is not the peer's is inside as a [`Stranger`].
     Io(io::Error),
 }
 
@@ -70,8 +71,11 @@ impl LinkError {
             Self::Refused(why) | Self::RefusedByPeer(why) => why.code(),
             Self::Crowded => "crowded",
             Self::Late(_) => "late",
-            Self::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => "tls",
-            Self::Io(_) => "io",
+            Self::Io(error) => match error.get_ref() {
+                Some(inner) if inner.is::<Stranger>() => "stranger",
+                Some(inner) if inner.is::<rustls::Error>() => "tls",
+                _ => "io",
+            },
         }
     }
 }
@@ -93,7 +97,7 @@ impl std::error::Error for LinkError {}
 
 impl From<io::Error> for LinkError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Self::Io(named(error))
     }
 }
 

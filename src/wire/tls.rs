@@ -18,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::identity::{Identity, provider};
 use super::pki::CertificateRole;
-use super::trust::PairTrust;
+use super::trust::{PairTrust, named};
 
 /// Sessions of terminals kept for TLS 1.2 resumption by session id: twice the 3,500 connections that domain.md plans for.
 const SESSIONS_MAX: usize = 7_000;
@@ -109,11 +109,11 @@ impl Stream {
     /// Client side of a connection just made. The caller sets the deadline.
     ///
     /// # Errors
-    /// [`io::Error`] if the handshake fails.
+    /// [`io::Error`] if the handshake fails, in words if the certificate is the reason.
     pub async fn connect(tcp: TcpStream, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let Some(config) = tls else { return Ok(Self::Plain(tcp)) };
-        let stream = TlsConnector::from(config).connect(CertificateRole::Terminal.server_name(), tcp).await?;
+        let stream = TlsConnector::from(config).connect(CertificateRole::Terminal.server_name(), tcp).await.map_err(named)?;
         Ok(Self::Tls(Box::new(stream.into())))
     }
 }

@@ -1,7 +1,7 @@
 //! Whose certificate is believed: issued by this pair's authority, for the role expected here, whatever the clock says.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -33,6 +33,22 @@ impl fmt::Display for Stranger {
 }
 
 impl std::error::Error for Stranger {}
+
+impl Stranger {
+    fn in_tls(error: &TlsError) -> Option<&Self> {
+        let TlsError::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return None };
+        inner.downcast_ref()
+    }
+}
+
+/// A failed handshake's error with the [`Stranger`] itself inside, if that is the reason: rustls would show it as a debug dump.
+pub fn named(error: io::Error) -> io::Error {
+    let stranger = error.get_ref().and_then(|inner| inner.downcast_ref()).and_then(Stranger::in_tls);
+    match stranger {
+        Some(stranger) => io::Error::new(error.kind(), stranger.clone()),
+        None => error,
+    }
+}
 
 /// Short name of a certificate: first 8 bytes of BLAKE3, hexadecimal.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
@@ -86,6 +102,7 @@ fn not_ours(certificate: &CertificateDer<'_>, error: &TlsError) -> TlsError {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             stranger(certificate, "was not issued by this pair's authority".into())
         }
+        TlsError::InvalidCertificate(why) => stranger(certificate, format!("is not valid: {why}")),
         other => stranger(certificate, format!("is not valid: {other}")),
     }
 }
