@@ -1,8 +1,12 @@
 //! The witness over real TLS: two servers that ask it at once, a kill at any moment, a restored disk, a stranger.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may stop there")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -333,18 +337,35 @@ async fn a_witness_killed_at_any_moment_keeps_the_old_value_or_the_new_one() {
     assert_eq!(compare_and_set(&a, A, pair(1), solo(2, A)).await, Ok(CasOutcome::Landed(solo(2, A))));
     running.stop().await;
     let mut register = solo(2, A);
-    for round in 0..16 {
+    for round in 0..18 {
         let process = Process::start(&site);
         let a = site.client(CertificateRole::Server(A), process.address);
-        for _ in 0..round % 4 {
-            let next = raised(&register);
-            assert_eq!(compare_and_set(&a, A, register, next).await, Ok(CasOutcome::Landed(next)));
-            register = next;
-        }
+        let before = inode(&site.kept_file());
         let next = raised(&register);
-        let (asked, ()) = tokio::join!(compare_and_set(&a, A, register, next), async { process.kill() });
-        register = after_the_kill(&site, asked.is_ok(), register, next).await;
+        let mut ask = pin!(compare_and_set(&a, A, register, next));
+        let moment = async {
+            match round % 3 {
+                0 => {}
+                1 => until(|| site.kept_file().with_extension("new").exists()).await,
+                _ => until(|| inode(&site.kept_file()) != before).await,
+            }
+        };
+        // An answer may be faster than the watching of the files.
+        let answered = tokio::select! { answer = &mut ask => Some(answer), () = moment => None };
+        process.kill();
+        let answer = if let Some(answer) = answered { answer } else { ask.await };
+        register = after_the_kill(&site, answer.is_ok(), register, next).await;
     }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn inode(file: &Path) -> u64 {
+    std::fs::metadata(file).unwrap().ino()
 }
 
 /// What a new witness reads: `new` if the ask was answered, one of both if not.

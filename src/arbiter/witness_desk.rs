@@ -16,12 +16,12 @@ use super::{Asker, CasOutcome};
 pub(super) struct Desk {
     pair: PairId,
     authority: CertificateDer<'static>,
-    ledger: Mutex<Ledger>,
+    holdings: Mutex<Holdings>,
     log: Logger,
 }
 
 /// What changes while the witness runs.
-struct Ledger {
+struct Holdings {
     file: PairFile,
     answered: u64,
     landed: u64,
@@ -31,8 +31,8 @@ struct Ledger {
 
 impl Desk {
     pub(super) fn new(pair: PairId, authority: CertificateDer<'static>, file: PairFile, log: Logger) -> Self {
-        let ledger = Ledger { file, answered: 0, landed: 0, refused: None };
-        Self { pair, authority, ledger: Mutex::new(ledger), log }
+        let holdings = Holdings { file, answered: 0, landed: 0, refused: None };
+        Self { pair, authority, holdings: Mutex::new(holdings), log }
     }
 
     /// Answers whoever has proven to be `role`. What the answer says is durable.
@@ -41,11 +41,11 @@ impl Desk {
             return Reply::Refused(format!("this witness speaks version {VERSION}, not {}", request.version));
         }
         // A panic in here leaves memory and file as they were before the request: nothing is kept before it is durable.
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.answered += 1;
+        let mut holdings = self.holdings.lock().unwrap_or_else(PoisonError::into_inner);
+        holdings.answered += 1;
         match self.question(role, request.ask) {
-            Ok(Some((asker, question))) => self.rule(&mut ledger, asker, question),
-            Ok(None) => self.status(&ledger),
+            Ok(Some((asker, question))) => self.rule(&mut holdings, asker, question),
+            Ok(None) => self.status(&holdings),
             Err(refused) => Reply::Refused(refused),
         }
     }
@@ -68,8 +68,8 @@ impl Desk {
         Ok(Some((asker, question)))
     }
 
-    fn rule(&self, ledger: &mut Ledger, asker: Asker, question: Question) -> Reply {
-        let ruling = match ledger.rule(&asker, &question) {
+    fn rule(&self, holdings: &mut Holdings, asker: Asker, question: Question) -> Reply {
+        let ruling = match holdings.rule(&asker, &question) {
             Ok(ruling) => ruling,
             Err(error) => {
                 error!(self.log, "cannot keep the register"; "file.error" => %error);
@@ -80,16 +80,16 @@ impl Desk {
             Ruling::Holds(register) => Reply::Holds(register),
             Ruling::Outcome(CasOutcome::Differs(register)) => Reply::Differs(register),
             Ruling::Outcome(CasOutcome::Landed(register)) => {
-                ledger.refused = None;
+                holdings.refused = None;
                 Reply::Landed(register)
             }
-            Ruling::Refused(refusal) => self.refuse(ledger, &asker, &refusal),
+            Ruling::Refused(refusal) => self.refuse(holdings, &asker, &refusal),
         }
     }
 
-    fn refuse(&self, ledger: &mut Ledger, asker: &Asker, refusal: &Refusal) -> Reply {
+    fn refuse(&self, holdings: &mut Holdings, asker: &Asker, refusal: &Refusal) -> Reply {
         let text = refusal.to_string();
-        if ledger.refused.as_ref() != Some(&text) {
+        if holdings.refused.as_ref() != Some(&text) {
             let server = CertificateRole::Server(asker.server).name();
             match refusal {
                 // Somebody has to act: no takeover is possible until then.
@@ -100,12 +100,12 @@ impl Desk {
                 _ => warn!(self.log, "refused a change"; "reason" => &text, "asker" => server),
             }
         }
-        ledger.refused = Some(text.clone());
+        holdings.refused = Some(text.clone());
         Reply::Refused(text)
     }
 
-    fn status(&self, ledger: &Ledger) -> Reply {
-        let kept = ledger.file.kept();
+    fn status(&self, holdings: &Holdings) -> Reply {
+        let kept = holdings.file.kept();
         let refuses = match &kept {
             Ok(Some(kept)) => kept.vouched().err().map(|refusal| refusal.to_string()),
             Ok(None) => Some(Refusal::Empty.to_string()),
@@ -117,13 +117,13 @@ impl Desk {
             register: kept.map(|kept| kept.register),
             reported: kept.map_or([None; 2], |kept| kept.reported),
             refuses,
-            answered: ledger.answered,
-            landed: ledger.landed,
+            answered: holdings.answered,
+            landed: holdings.landed,
         })
     }
 }
 
-impl Ledger {
+impl Holdings {
     fn rule(&mut self, asker: &Asker, question: &Question) -> Result<Ruling, FileError> {
         let decision = decide(self.file.kept()?, asker, question);
         if let Some(keep) = decision.keep {

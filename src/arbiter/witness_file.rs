@@ -109,7 +109,9 @@ impl PairFile {
     pub fn open(data: &Path, pair: &PairId) -> Result<Self, FileError> {
         let directory = data.join("pairs");
         let refuse = |reason: String| FileError { file: directory.join(format!("{pair}.json")), reason };
-        fs::create_dir_all(&directory).map_err(|error| refuse(format!("cannot create its directory: {error}")))?;
+        // The directory must outlast a power cut before anything in it does.
+        let created = fs::create_dir_all(&directory).and_then(|()| File::open(data)?.sync_all());
+        created.map_err(|error| refuse(format!("cannot create its directory: {error}")))?;
         let lock = lock(&directory.join(format!("{pair}.lock"))).map_err(refuse)?;
         let kept = load(&directory, pair).map_err(refuse)?;
         Ok(Self { pair: pair.clone(), directory, kept, doubt: None, _lock: lock })

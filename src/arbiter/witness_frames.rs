@@ -43,7 +43,7 @@ pub(super) enum Reply {
     Status(WitnessStatus),
 }
 
-/// What a witness says about itself; `duplex witness --status --json` prints it.
+/// What a witness says about itself, for its own `--json` status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WitnessStatus {
     /// BLAKE3 of the pair's authority, hexadecimal.

@@ -4,6 +4,9 @@
 //! epoch only rises), and its own past (a file that was restored or lost). Against the last it **grants nothing**, and a read
 //! would be a grant as well, until both servers have said which epoch their disks held; one that held a higher epoch than the
 //! register proves that the register is an old one, and from then on only a person helps.
+//!
+//! A report is as young as the connection that it comes over. **Invariant:** a restored file is read by a new process only, and no
+//! request outlives its connection; an ask from before the restore, repeated after it, would vouch for what is no longer so.
 
 use std::fmt;
 

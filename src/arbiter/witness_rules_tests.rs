@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::{DataId, Digest, Sequence};
 
@@ -196,4 +200,116 @@ fn an_empty_witness_holds_nothing_and_changes_nothing() {
 fn an_ordinary_report_costs_no_write() {
     let decision = decide(Some(&vouched(pair(5, A))), &asker(A, 5), &Question::Read);
     assert_eq!(decision, Decision { keep: None, ruling: Ruling::Holds(Some(pair(5, A))) });
+}
+
+/// One thing that happens to a witness and its two servers.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    /// A server asks for what it may, by what it last saw of the register. Its answer may be lost.
+    Asks {
+        server: ServerId,
+        for_pair: bool,
+        answered: bool,
+    },
+    Reads {
+        server: ServerId,
+    },
+    /// An ask of long ago arrives once more; nobody hears the answer.
+    Again {
+        ask: prop::sample::Index,
+    },
+    BacksUp,
+    Restores,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let server = || prop_oneof![Just(A), Just(B)];
+    prop_oneof![
+        6 => (server(), any::<bool>(), any::<bool>()).prop_map(|(server, for_pair, answered)| Happening::Asks { server, for_pair, answered }),
+        6 => server().prop_map(|server| Happening::Reads { server }),
+        2 => any::<prop::sample::Index>().prop_map(|ask| Happening::Again { ask }),
+        1 => Just(Happening::BacksUp),
+        1 => Just(Happening::Restores),
+    ]
+}
+
+/// A witness, its backup, and two servers that believe what they hear.
+struct World {
+    kept: Kept,
+    backup: Kept,
+    seen: [Register; 2],
+    held: [u64; 2],
+    asks: Vec<(ServerId, u64, Question)>,
+    /// Who was told, in each epoch, that it may acknowledge.
+    acknowledgers: BTreeMap<Epoch, ServerId>,
+}
+
+impl World {
+    fn new() -> Self {
+        let kept = vouched(pair(1, A));
+        let acknowledgers = BTreeMap::from([(Epoch(1), A)]);
+        Self { kept, backup: kept, seen: [pair(1, A); 2], held: [1; 2], asks: Vec::new(), acknowledgers }
+    }
+
+    fn step(&mut self, happening: Happening) {
+        match happening {
+            Happening::Asks { server, for_pair, answered } => {
+                let expected = self.seen[server.index()];
+                let holder = if for_pair { Holder::Pair { main: server } } else { Holder::Solo { server } };
+                let new = Register { holder, epoch: expected.epoch.next(), ..expected };
+                let question = Question::CompareAndSet { expected, new };
+                self.asks.push((server, self.held[server.index()], question));
+                self.ask(server, self.held[server.index()], question, answered);
+            }
+            Happening::Reads { server } => self.ask(server, self.held[server.index()], Question::Read, true),
+            Happening::Again { ask } if !self.asks.is_empty() => {
+                let (server, held, question) = *ask.get(&self.asks);
+                self.ask(server, held, question, false);
+            }
+            Happening::Again { .. } => {}
+            Happening::BacksUp => self.backup = self.kept,
+            Happening::Restores => {
+                // As the file does it: what was reported to another file does not count.
+                self.kept = Kept { reported: [None; 2], ..self.backup };
+                // A file is read at start only, and no connection outlives the process.
+                self.asks.clear();
+            }
+        }
+    }
+
+    fn ask(&mut self, server: ServerId, held: u64, question: Question, answered: bool) {
+        let before = self.kept.register;
+        let decision = decide(Some(&self.kept), &asker(server, held), &question);
+        self.kept = decision.keep.unwrap_or(self.kept);
+        assert!(self.kept.register == before || self.kept.register.epoch > before.epoch, "the epoch rises with the holder");
+        let heard = match decision.ruling {
+            Ruling::Holds(Some(register)) | Ruling::Outcome(CasOutcome::Landed(register) | CasOutcome::Differs(register)) => {
+                register
+            }
+            Ruling::Holds(None) | Ruling::Refused(_) => return,
+        };
+        if answered {
+            self.hear(server, heard);
+        }
+    }
+
+    /// The server acts on a register that names it, and its disk holds that epoch from then on.
+    fn hear(&mut self, server: ServerId, register: Register) {
+        self.seen[server.index()] = register;
+        if register.holder.acknowledger() == server {
+            self.held[server.index()] = self.held[server.index()].max(register.epoch.0);
+            let told = *self.acknowledgers.entry(register.epoch).or_insert(server);
+            assert_eq!(told, server, "epoch {} was given to both", register.epoch.0);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_epoch_is_ever_given_to_both_servers_whatever_is_lost_repeated_or_restored(
+        happenings in prop::collection::vec(happening(), 1..60)
+    ) {
+        let mut world = World::new();
+        happenings.into_iter().for_each(|happening| world.step(happening));
+    }
 }
