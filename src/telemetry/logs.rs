@@ -20,8 +20,7 @@ use crate::config;
 use super::drains::{Writer, stamped};
 use super::streams::Streams;
 
-/// Lines waiting for the writing thread: some 2 MiB, and a second of the worst burst seen (an actor restarting in a loop, 2,000 lines/s)
-/// twice over.
+/// Lines waiting for the writing thread, about 2 MiB: one for each of the 3,500 terminals that come back at once, and some.
 const QUEUE_LINES_MAX: usize = 4_096;
 /// How long a process that ends waits for its last lines: stderr may be a pipe that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);

@@ -53,7 +53,7 @@ fn exactly_one_role_and_one_mode_are_set() {
 #[test]
 fn positions_restarts_and_refused_frames_are_exported() {
     let metrics = metrics();
-    reached(&metrics.positions.confirmed, Sequence(41));
+    metrics.positions.confirmed.set(41);
     metrics.restarted("journal-writer");
     metrics.refused_frame("epoch_old");
     has(&metrics, r#"duplex_position{of="confirmed"} 41"#);

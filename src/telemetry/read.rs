@@ -46,13 +46,19 @@ impl LogReader {
     /// # Errors
     /// [`io::Error`] that names the file.
     pub fn next_line(&mut self) -> io::Result<Option<Line>> {
-        for tail in &mut self.tails {
-            tail.fill(self.since)?;
+        // To look for younger files is dear, so it waits until nothing is left of those that are open.
+        for look in [false, true] {
+            for tail in &mut self.tails {
+                tail.fill(self.since, look)?;
+            }
+            let heads = self.tails.iter_mut().filter(|tail| tail.head.is_some());
+            // The first of equals: each actor's own order is kept, and so is the order of the actors.
+            let oldest = heads.min_by_key(|tail| tail.head.as_ref().map(|line| line.at));
+            if let Some(line) = oldest.and_then(|tail| tail.head.take()) {
+                return Ok(Some(line));
+            }
         }
-        let heads = self.tails.iter_mut().filter(|tail| tail.head.is_some());
-        // The first of equals: each actor's own order is kept, and so is the order of the actors.
-        let oldest = heads.min_by_key(|tail| tail.head.as_ref().map(|line| line.at));
-        Ok(oldest.and_then(|tail| tail.head.take()))
+        Ok(None)
     }
 }
 
@@ -96,9 +102,9 @@ impl Tail {
     }
 
     /// Puts the next line from `since` on in place, if there is one.
-    fn fill(&mut self, since: UnixMs) -> io::Result<()> {
+    fn fill(&mut self, since: UnixMs, look: bool) -> io::Result<()> {
         while self.head.is_none() {
-            let Some(text) = self.next_text().map_err(|error| self.naming(&error))? else { return Ok(()) };
+            let Some(text) = self.next_text(look).map_err(|error| self.naming(&error))? else { return Ok(()) };
             if !text.is_empty() {
                 let line = Line::read(&self.actor, text, self.last);
                 self.last = line.at;
@@ -108,31 +114,24 @@ impl Tail {
         Ok(())
     }
 
-    fn next_text(&mut self) -> io::Result<Option<String>> {
-        loop {
-            self.current.read_until(b'\n', &mut self.unfinished)?;
-            if self.unfinished.ends_with(b"\n") {
-                return Ok(Some(self.take_text()));
-            }
-            if !self.go_on()? {
+    fn next_text(&mut self, look: bool) -> io::Result<Option<String>> {
+        while !self.unfinished.ends_with(b"\n") {
+            let read = self.current.read_until(b'\n', &mut self.unfinished)?;
+            if read == 0 && !self.go_on(look)? {
                 return Ok(None);
             }
         }
-    }
-
-    fn take_text(&mut self) -> String {
         let bytes = std::mem::take(&mut self.unfinished);
-        String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()
+        Ok(Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()))
     }
 
-    /// Turns to the next file at the end of one, if there is a next one.
-    fn go_on(&mut self) -> io::Result<bool> {
-        if self.following.is_empty() && !self.find_following()? {
+    /// At the end of a file: whether there is more all the same, in it or in the next one.
+    fn go_on(&mut self, look: bool) -> io::Result<bool> {
+        if self.following.is_empty() && !(look && self.find_following()?) {
             return Ok(false);
         }
         // What came between the last read and the setting aside; after that nothing more comes.
-        self.current.read_until(b'\n', &mut self.unfinished)?;
-        if self.unfinished.ends_with(b"\n") {
+        if self.current.read_until(b'\n', &mut self.unfinished)? > 0 {
             return Ok(true);
         }
         let Some(next) = self.following.pop_front() else { return Ok(false) };
@@ -160,21 +159,23 @@ impl Tail {
     }
 }
 
-/// An actor's files, oldest first. While they are being set aside one may be found under two names: it is taken once.
+/// An actor's files, oldest first. Opened youngest first, the way in which files are set aside: so none slips through, and one that
+/// was met twice is taken once.
 fn files(directory: &Path, actor: &str) -> io::Result<Vec<File>> {
     let mut files: Vec<(u64, File)> = Vec::new();
-    for aside in (0..=FILES_ASIDE_MAX).rev() {
+    for aside in 0..=FILES_ASIDE_MAX {
         match File::open(file_of(directory, actor, aside)) {
             Ok(file) => {
                 let inode = file.metadata()?.ino();
-                files.retain(|(other, _)| *other != inode);
-                files.push((inode, file));
+                if files.iter().all(|(met, _)| *met != inode) {
+                    files.push((inode, file));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(files.into_iter().map(|(_, file)| file).collect())
+    Ok(files.into_iter().rev().map(|(_, file)| file).collect())
 }
 
 fn written_before(file: &File, moment: UnixMs) -> io::Result<bool> {

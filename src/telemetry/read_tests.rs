@@ -134,6 +134,16 @@ fn a_line_cut_by_a_crash_spoils_no_other() {
 }
 
 #[test]
+fn a_line_cut_at_the_end_of_a_file_set_aside_stands_alone() {
+    let data = data();
+    fs::write(data.path().join("log/a.1.log"), line(1) + &line(2)[..20]).unwrap();
+    fs::write(data.path().join("log/a.log"), line(3)).unwrap();
+    let mut reader = open(&data);
+    let texts: Vec<_> = std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| line.text + "\n").collect();
+    assert_eq!(texts, [line(1), line(2)[..20].to_owned() + "\n", line(3)]);
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let error = LogReader::open(Path::new("/nowhere"), &[], UnixMs(0)).err().unwrap();
     assert!(error.to_string().contains("/nowhere/log"), "{error}");

@@ -10,9 +10,9 @@ use slog_json::Json;
 
 use super::drains::{actor_of, json};
 
-/// A file is set aside before it would exceed this: some 40,000 lines, a month of an actor at `info`.
+/// A file is set aside before it would exceed this: some 40,000 lines of 200 bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 8 << 20;
-/// Files set aside and kept: 32 MiB an actor and 400 MiB for all of them at the worst, so that logs never fill the data disk.
+/// Files set aside and kept: 32 MiB an actor, 400 MiB for a dozen of them, so that logs never fill the data disk.
 pub(super) const FILES_ASIDE_MAX: u32 = 3;
 
 /// Path of an actor's file; 0 is the one being written.

@@ -1,0 +1,130 @@
+//! A server's side of the witness: one connection, kept open and made anew on demand, one question at a time.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::model::Register;
+use crate::wire::identity::Identity;
+use crate::wire::pki::CertificateRole;
+use crate::wire::tls;
+
+use super::witness_frames::{Ask, Line, Reply, Request, VERSION, WitnessStatus};
+use super::{Answer, Arbiter, ArbiterError, Asker, CasOutcome};
+
+/// Asks one witness.
+pub struct WitnessClient {
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    /// Taken out while in use: an exchange that fails, is late or is dropped never leaves half a reply for the next one.
+    line: Mutex<Option<Line>>,
+}
+
+impl fmt::Debug for WitnessClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WitnessClient({})", self.address)
+    }
+}
+
+impl WitnessClient {
+    /// Connects at the first question.
+    ///
+    /// # Errors
+    /// [`rustls::Error`] if the authority cannot be used.
+    pub fn new(address: SocketAddr, identity: &Identity) -> Result<Self, rustls::Error> {
+        let tls = tls::mutual_client(identity, CertificateRole::Witness)?;
+        Ok(Self { address, tls, line: Mutex::new(None) })
+    }
+
+    /// What the witness says about itself; also for the holder of a witness's own certificate.
+    ///
+    /// # Errors
+    /// [`ArbiterError`]
+    pub async fn status(&self, limit: Duration) -> Result<WitnessStatus, ArbiterError> {
+        match self.ask(Ask::Status, limit).await? {
+            Reply::Status(status) => Ok(status),
+            other => Err(unfitting(&other)),
+        }
+    }
+
+    async fn ask(&self, ask: Ask, limit: Duration) -> Result<Reply, ArbiterError> {
+        let unreachable = |why: &dyn fmt::Display| ArbiterError::Unreachable(format!("witness {}: {why}", self.address));
+        match timeout(limit, self.exchange(&Request { version: VERSION, ask })).await {
+            Ok(Ok(Reply::Refused(why))) => Err(ArbiterError::Refused(why)),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(unreachable(&error)),
+            Err(_) => Err(unreachable(&format_args!("no answer within {} ms", limit.as_millis()))),
+        }
+    }
+
+    async fn exchange(&self, request: &Request) -> io::Result<Reply> {
+        let mut kept = self.line.lock().await;
+        if let Some(line) = kept.take() {
+            // The witness may have restarted since: the same question once more on a new connection. If it landed the first time,
+            // the second answer is `Differs` with the very value asked for.
+            if let Ok((line, reply)) = exchange_on(line, request).await {
+                *kept = Some(line);
+                return Ok(reply);
+            }
+        }
+        let (line, reply) = exchange_on(self.connect().await?, request).await?;
+        *kept = Some(line);
+        Ok(reply)
+    }
+
+    async fn connect(&self) -> io::Result<Line> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
+        // The role is what is checked; the name is only TLS's form for it.
+        let name = ServerName::try_from(CertificateRole::Witness.dns_name()).map_err(io::Error::other)?;
+        Ok(Line::new(TlsConnector::from(self.tls.clone()).connect(name, tcp).await?))
+    }
+}
+
+async fn exchange_on(mut line: Line, request: &Request) -> io::Result<(Line, Reply)> {
+    line.say(request).await?;
+    let reply = line.hear().await?;
+    Ok((line, reply))
+}
+
+fn unfitting(reply: &Reply) -> ArbiterError {
+    ArbiterError::Unreachable(format!("the witness answered another question: {reply:?}"))
+}
+
+fn outcome(reply: Reply) -> Result<CasOutcome, ArbiterError> {
+    match reply {
+        Reply::Landed(register) => Ok(CasOutcome::Landed(register)),
+        Reply::Differs(register) => Ok(CasOutcome::Differs(register)),
+        other => Err(unfitting(&other)),
+    }
+}
+
+impl Arbiter for WitnessClient {
+    fn read(&self, asker: Asker, limit: Duration) -> Answer<'_, Option<Register>> {
+        Box::pin(async move {
+            match self.ask(Ask::Read { asker }, limit).await? {
+                Reply::Holds(register) => Ok(register),
+                other => Err(unfitting(&other)),
+            }
+        })
+    }
+
+    fn compare_and_set(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
+        let ask = Ask::CompareAndSet { asker, expected: *expected, new: *new };
+        Box::pin(async move { outcome(self.ask(ask, limit).await?) })
+    }
+
+    fn introduce(&self, asker: Asker, first: &str, limit: Duration) -> Answer<'_, CasOutcome> {
+        let ask = Ask::Introduce { asker, first: first.to_owned() };
+        Box::pin(async move { outcome(self.ask(ask, limit).await?) })
+    }
+}
