@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::chain;
-use super::rows::{
-    Account, AuditEvent, BusinessDay, DailyDraw, DayState, LedgerKind, LedgerRow, Payout, PayoutState, Site,
-};
+use super::rows::{Account, AuditEvent, BusinessDay, DailyDraw, DayState, LedgerKind, LedgerRow, Payout, PayoutState, Site};
 use crate::model::{CommandId, Response, Status, TerminalId};
 
 /// Findings kept of one check: the first say what is wrong, the thousandth nothing new.
@@ -58,10 +56,7 @@ impl Findings {
 
 /// I1: an account's balance is the sum of its ledger rows and the last of their `balance_after`; none is ever negative.
 /// `ledger` by `ledger_no`.
-pub fn balances(
-    accounts: impl IntoIterator<Item = Account>,
-    ledger: impl IntoIterator<Item = LedgerRow>,
-) -> Vec<Finding> {
+pub fn balances(accounts: impl IntoIterator<Item = Account>, ledger: impl IntoIterator<Item = LedgerRow>) -> Vec<Finding> {
     let mut out = Findings::of("I1");
     // Balance and number of the last row of each account.
     let mut last: BTreeMap<i64, (i128, i64)> = BTreeMap::new();
