@@ -321,10 +321,12 @@ fn apply_in_a_process_and_kill_it(url: &str, batches: usize) -> u64 {
 /// Run by the tests above with a URL of theirs; by itself it proves the same on a small scale.
 #[test]
 fn the_process_to_be_killed_applies_the_history() {
-    let own = Database::sqlite();
-    let given = std::env::var(KILLED_URL);
-    let entries = History::default().deposits(if given.is_ok() { ENTRIES_OF_THE_KILLED } else { 70 }, 50);
-    let mut store = duplex::store::open::<history::Bare>(given.as_deref().unwrap_or(&own.url)).expect("the store opens");
+    let given = std::env::var(KILLED_URL).ok();
+    let entries = History::default().deposits(if given.is_some() { ENTRIES_OF_THE_KILLED } else { 70 }, 50);
+    // Made only if needed: a killed process leaves its directory behind.
+    let own = given.is_none().then(Database::sqlite);
+    let url = given.or_else(|| own.as_ref().map(|own| own.url.clone())).expect("one or the other");
+    let mut store = duplex::store::open::<history::Bare>(&url).expect("the store opens");
     let applied = usize::try_from(store.applied().expect("read").sequence.0).expect("few entries");
     for batch in entries[applied..].chunks(BATCH_OF_THE_KILLED) {
         let position = store.apply(batch).expect("applied");
