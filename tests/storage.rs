@@ -243,6 +243,21 @@ on_both_engines! {
         assert_eq!(seen, Ok(Some(Row::Account(account(1, 10)))));
     }
 
+    fn position_and_rows_move_together_whenever_somebody_looks(database: &Database) {
+        let (mut store, mut history) = (database.open(), History::default());
+        let entries = history.deposits(2_000, 10);
+        std::thread::scope(|scope| {
+            scope.spawn(|| entries.chunks(5).for_each(|batch| assert!(store.apply(batch).is_ok())));
+            let pool = ReadPool::new(&database.url, 1).expect("a pool");
+            let mut looked = 0;
+            while looked < 2_000 {
+                let (position, records) = look(&pool);
+                assert_eq!(position, records);
+                looked = position;
+            }
+        });
+    }
+
     fn a_checkpoint_says_what_is_synced(database: &Database) {
         let (mut store, mut beside, mut history) = (database.open(), database.open(), History::default());
         store.apply(&history.deposits(100, 10)).expect("applied");
@@ -257,6 +272,7 @@ on_both_engines! {
             let applied = database.open().applied().expect("opens again").sequence.0;
             assert!(applied >= printed, "kill {kill}: {printed} were applied, {applied} are there");
             assert!(applied.is_multiple_of(BATCH_OF_THE_KILLED as u64), "kill {kill}: half a batch is there");
+            assert_eq!(look(&ReadPool::new(&database.url, 1).expect("a pool")), (applied, applied), "kill {kill}: the position moved without its entries");
         }
         let mut store = database.open();
         let applied = usize::try_from(store.applied().expect("read").sequence.0).expect("few entries");
@@ -264,6 +280,14 @@ on_both_engines! {
         store.apply(&whole[applied..]).expect("the rest");
         assert_eq!(store.digest().expect("a digest"), never_killed(&whole));
     }
+}
+
+/// Position and number of records at one moment: equal, as records are dense.
+fn look(pool: &ReadPool) -> (u64, u64) {
+    use duplex::schema::command_record;
+    let records = |conn: &mut _| command_record::table.count().get_result::<i64>(conn);
+    let (position, records) = pool.read(|position, conn| Ok((position, records(conn)?))).expect("read");
+    (position.sequence.0, records.cast_unsigned())
 }
 
 const BATCH_OF_THE_KILLED: usize = 7;
@@ -297,10 +321,12 @@ fn apply_in_a_process_and_kill_it(url: &str, batches: usize) -> u64 {
 /// Run by the tests above with a URL of theirs; by itself it proves the same on a small scale.
 #[test]
 fn the_process_to_be_killed_applies_the_history() {
-    let own = Database::sqlite();
-    let given = std::env::var(KILLED_URL);
-    let entries = History::default().deposits(if given.is_ok() { ENTRIES_OF_THE_KILLED } else { 70 }, 50);
-    let mut store = duplex::store::open::<history::Bare>(given.as_deref().unwrap_or(&own.url)).expect("the store opens");
+    let given = std::env::var(KILLED_URL).ok();
+    let entries = History::default().deposits(if given.is_some() { ENTRIES_OF_THE_KILLED } else { 70 }, 50);
+    // Made only if needed: a killed process leaves its directory behind.
+    let own = given.is_none().then(Database::sqlite);
+    let url = given.or_else(|| own.as_ref().map(|own| own.url.clone())).expect("one or the other");
+    let mut store = duplex::store::open::<history::Bare>(&url).expect("the store opens");
     let applied = usize::try_from(store.applied().expect("read").sequence.0).expect("few entries");
     for batch in entries[applied..].chunks(BATCH_OF_THE_KILLED) {
         let position = store.apply(batch).expect("applied");
@@ -358,6 +384,14 @@ fn a_file_that_is_no_database_is_damage() {
         .expect("written");
     let refused = database.try_open().err().expect("not opened");
     assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
+}
+
+#[test]
+fn a_read_makes_no_database_where_there_is_none() {
+    let database = Database::sqlite();
+    let refused = ReadPool::new(&database.url, 1).expect("a pool").read(|position, _| Ok(position));
+    assert!(matches!(refused, Err(StoreError::Away { .. })), "{refused:?}");
+    assert!(!std::path::Path::new(database.url.strip_prefix("sqlite:").expect("a file")).exists());
 }
 
 #[test]

@@ -41,6 +41,8 @@ const POSTGRES_SETTINGS: &str = "SET lock_timeout = '500ms'; SET statement_timeo
 /// A server that answers neither packets nor the request to connect is given up after 2 s: a dead machine, not a slow one.
 const POSTGRES_WAITS: &[(&str, &str)] = &[("connect_timeout", "2"), ("tcp_user_timeout", "2000"), ("keepalives_idle", "2")];
 
+/// Only a writer makes a SQLite file that is missing.
+///
 /// # Errors
 /// As [`StoreError`] says; never `Refused`.
 pub fn connect(place: &Place, purpose: Purpose) -> Result<StoreConnection, StoreError> {
@@ -48,6 +50,9 @@ pub fn connect(place: &Place, purpose: Purpose) -> Result<StoreConnection, Store
     let failed = |error: Engine| StoreError::from_connecting(&named, error.to_string());
     match place {
         Place::Sqlite(path) => {
+            if purpose == Purpose::Read && !path.exists() {
+                return Err(StoreError::Away { place: named, reason: "the file is not made yet".to_owned() });
+            }
             let url = path.to_str().ok_or_else(|| StoreError::Address { reason: "the path is not UTF-8".to_owned() })?;
             let mut conn = establish(&named, || SqliteConnection::establish(url))?;
             conn.batch_execute(SQLITE_SETTINGS).map_err(failed)?;

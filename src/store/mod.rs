@@ -7,7 +7,7 @@
 mod apply;
 mod checkpoint;
 pub mod column;
-pub mod connection;
+mod connection;
 mod digest;
 mod engines;
 mod error;

@@ -213,9 +213,7 @@ macro_rules! stored_rows {
                 $(
                     let of_table: Vec<&$row> =
                         rows.iter().filter_map(|row| match row { $rows::$variant(row) => Some(row as &$row), _ => None }).collect();
-                    if !of_table.is_empty() {
-                        <$row as Table>::put_all(conn, &of_table)?;
-                    }
+                    <$row as Table>::put_all(conn, &of_table)?;
                 )+
                 Ok(())
             }
