@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use duplex::journal::model_disk::{Faults, ModelDisk};
-use duplex::journal::{Journal, JournalError, JournalReader, Limits, Recovered, save_tail, scan, seal};
+use duplex::journal::{Journal, JournalError, JournalReader, Limits, Recovered, save_tail, scan, seal, set_aside};
 use duplex::model::{
     CommandId, CommandRecord, DataId, Entry, Epoch, Image, Position, Row, Sequence, ServerId, SharedEntry, TerminalId, UnixMs,
 };
@@ -244,6 +244,36 @@ fn a_bad_record_in_an_older_segment_is_found_when_it_is_read() {
     assert!(matches!(journal.reader().read_after(Sequence(0), 100), Err(JournalError::Corrupt(_))));
     let seen = scan(&disk.disk(), Sequence(0), |_, _| ControlFlow::Continue(()));
     assert!(matches!(seen, Err(JournalError::Corrupt(_))));
+}
+
+#[test]
+fn a_corrupt_journal_is_set_aside_whole_and_goes_on_before_the_fault_with_what_the_peer_sends() {
+    let disk = ModelDisk::new(20);
+    let (journal, end) = stored(&disk, 40);
+    let corruption = |reader: JournalReader| match reader.read_after(Sequence(0), 1 << 20) {
+        Err(JournalError::Corrupt(corruption)) => corruption,
+        other => panic!("not told as corruption: {other:?}"),
+    };
+    disk.edit("00000000000000000001.journal", |content| content[4096 + 2000] ^= 1);
+    let corruption = corruption(journal.reader());
+    drop(journal);
+    set_aside(&disk.disk(), &limits(), &corruption).expect("set aside");
+    disk.crash();
+    let (mut journal, recovered) = open(&disk);
+    assert_eq!((recovered.end.sequence.next(), recovered.torn), (corruption.sequence, None));
+    let kept = disk.disk().list().expect("listed").iter().filter(|name| name.ends_with(".damaged")).count();
+    assert!(kept > 3, "every segment from the damaged one on is kept");
+    assert_eq!(store(&mut journal, 1, 40 - recovered.end.sequence.0).expect("stored"), end);
+}
+
+#[test]
+fn a_spare_that_could_not_be_finished_takes_no_space() {
+    let disk = ModelDisk::new(21);
+    let (journal, _) = stored(&disk, 1);
+    disk.set_faults(Faults { sync_fails_at: Some(1), ..Faults::default() });
+    journal.prepare_next().expect_err("the disk refuses");
+    assert_eq!(disk.disk().list().expect("listed"), ["00000000000000000001.journal"]);
+    assert!(journal.prepare_next().expect("a failed spare is nobody's data"));
 }
 
 #[test]
