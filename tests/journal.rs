@@ -237,6 +237,22 @@ fn a_stored_record_gone_bad_is_reported_with_its_place_and_not_cut() {
 }
 
 #[test]
+fn what_recycled_segments_held_before_a_restart_is_never_taken_for_lost_records() {
+    let disk = ModelDisk::new(22);
+    let (mut journal, _) = stored(&disk, 1);
+    (0..60).for_each(|_| assert!(store(&mut journal, 1, 1).is_ok()));
+    journal.release_through(Sequence(60), UnixMs(0)).expect("released, and two segments recycled");
+    journal.restart_after(Position::GENESIS).expect("restarted");
+    for count in 1..25 {
+        let end = store(&mut journal, 2, 1).expect("stored");
+        drop(journal);
+        let recovered;
+        (journal, recovered) = open(&disk);
+        assert_eq!((recovered.end, recovered.end.sequence), (end, Sequence(count)));
+    }
+}
+
+#[test]
 fn a_bad_record_in_an_older_segment_is_found_when_it_is_read() {
     let disk = ModelDisk::new(12);
     let (journal, _) = stored(&disk, 40);
