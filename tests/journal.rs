@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use duplex::journal::model_disk::{Faults, ModelDisk};
-use duplex::journal::{Journal, JournalError, JournalReader, Limits, Recovered, save_tail, scan, seal};
+use duplex::journal::{Journal, JournalError, JournalReader, Limits, Recovered, save_tail, scan, seal, set_aside};
 use duplex::model::{
     CommandId, CommandRecord, DataId, Entry, Epoch, Image, Position, Row, Sequence, ServerId, SharedEntry, TerminalId, UnixMs,
 };
@@ -237,6 +237,22 @@ fn a_stored_record_gone_bad_is_reported_with_its_place_and_not_cut() {
 }
 
 #[test]
+fn what_recycled_segments_held_before_a_restart_is_never_taken_for_lost_records() {
+    let disk = ModelDisk::new(22);
+    let (mut journal, _) = stored(&disk, 1);
+    (0..60).for_each(|_| assert!(store(&mut journal, 1, 1).is_ok()));
+    journal.release_through(Sequence(60), UnixMs(0)).expect("released, and two segments recycled");
+    journal.restart_after(Position::GENESIS).expect("restarted");
+    for count in 1..25 {
+        let end = store(&mut journal, 2, 1).expect("stored");
+        drop(journal);
+        let recovered;
+        (journal, recovered) = open(&disk);
+        assert_eq!((recovered.end, recovered.end.sequence), (end, Sequence(count)));
+    }
+}
+
+#[test]
 fn a_bad_record_in_an_older_segment_is_found_when_it_is_read() {
     let disk = ModelDisk::new(12);
     let (journal, _) = stored(&disk, 40);
@@ -244,6 +260,36 @@ fn a_bad_record_in_an_older_segment_is_found_when_it_is_read() {
     assert!(matches!(journal.reader().read_after(Sequence(0), 100), Err(JournalError::Corrupt(_))));
     let seen = scan(&disk.disk(), Sequence(0), |_, _| ControlFlow::Continue(()));
     assert!(matches!(seen, Err(JournalError::Corrupt(_))));
+}
+
+#[test]
+fn a_corrupt_journal_is_set_aside_whole_and_goes_on_before_the_fault_with_what_the_peer_sends() {
+    let disk = ModelDisk::new(20);
+    let (journal, end) = stored(&disk, 40);
+    let corruption = |reader: JournalReader| match reader.read_after(Sequence(0), 1 << 20) {
+        Err(JournalError::Corrupt(corruption)) => corruption,
+        other => panic!("not told as corruption: {other:?}"),
+    };
+    disk.edit("00000000000000000001.journal", |content| content[4096 + 2000] ^= 1);
+    let corruption = corruption(journal.reader());
+    drop(journal);
+    set_aside(&disk.disk(), &limits(), &corruption).expect("set aside");
+    disk.crash();
+    let (mut journal, recovered) = open(&disk);
+    assert_eq!((recovered.end.sequence.next(), recovered.torn), (corruption.sequence, None));
+    let kept = disk.disk().list().expect("listed").iter().filter(|name| name.ends_with(".damaged")).count();
+    assert!(kept > 3, "every segment from the damaged one on is kept");
+    assert_eq!(store(&mut journal, 1, 40 - recovered.end.sequence.0).expect("stored"), end);
+}
+
+#[test]
+fn a_spare_that_could_not_be_finished_takes_no_space() {
+    let disk = ModelDisk::new(21);
+    let (journal, _) = stored(&disk, 1);
+    disk.set_faults(Faults { sync_fails_at: Some(1), ..Faults::default() });
+    journal.prepare_next().expect_err("the disk refuses");
+    assert_eq!(disk.disk().list().expect("listed"), ["00000000000000000001.journal"]);
+    assert!(journal.prepare_next().expect("a failed spare is nobody's data"));
 }
 
 #[test]

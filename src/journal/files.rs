@@ -108,7 +108,7 @@ pub(crate) fn failed<'a>(
     move |source| JournalError::Io { doing, file: files.path().join(name), source }
 }
 
-/// Zeros are written in pieces of this size: large enough for full speed, small enough for the stack's neighbour, the heap.
+/// Zeros are written in pieces of this size: larger ones are no faster.
 const ZEROS_LEN: usize = 256 * 1024;
 
 /// A directory of the real file system.

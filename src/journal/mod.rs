@@ -20,7 +20,7 @@ pub use digest::{Damaged, PAYLOAD_MAX, Unsealable, chain, fingerprint, seal, uns
 pub use error::{Corruption, JournalError};
 pub use files::{Directory, Disk, DiskFile, Files};
 pub use reader::{JournalReader, Pin, Record, Scanned, scan};
-pub use recovery::{Recovered, Torn};
+pub use recovery::{Recovered, Torn, set_aside};
 pub use segments::{Limits, Preparer};
 pub use tail::{SavedTail, save_tail};
 pub use writer::{Journal, Kept};

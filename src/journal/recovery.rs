@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::error::JournalError;
+use super::error::{Corruption, JournalError};
 use super::files::{Disk, Files, failed};
 use super::format::{HEADER_LEN, Header, Misfit, checksum_seed, proof_of_loss};
 use super::segments::{Held, Limits, Segment, Shared, Spares, corrupt, first_of, segment_name, wall_clock};
@@ -57,6 +57,46 @@ pub(crate) fn open(files: Disk, limits: Limits, data_id: DataId) -> Result<(Arc<
     let held = Held { segments, written: end.position, stored: end.position };
     let recovered = Recovered { created, start: held.start(), end: end.position, torn: end.torn };
     Ok((Arc::new(Shared::new(files, limits, data_id, held, spares)), end.offset, recovered))
+}
+
+/// After [`JournalError::Corrupt`]: keeps the damaged segment and all later ones as `….damaged`, and leaves the whole records before
+/// the corrupt one, so that [`super::Journal::open`] succeeds and the rest can be fetched from the peer. Note durably first that
+/// this server is not in sync. A crash on the way is mended by calling it again with what the next opening reports.
+///
+/// # Errors
+/// [`JournalError`]: locked, or as the disk says.
+pub fn set_aside(files: &Disk, limits: &Limits, corruption: &Corruption) -> Result<(), JournalError> {
+    let files = &**files;
+    let _lock = files.lock().map_err(failed("lock", files, "lock"))?;
+    let damaged = corruption.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut names: Vec<String> = Found::list(files)?.segments.into_iter().map(segment_name).collect();
+    names.retain(|name| name.as_str() > damaged);
+    // Highest first, each synced: what a crash leaves is always without a gap.
+    for name in names.iter().rev() {
+        keep_as_damaged(files, name)?;
+    }
+    if corruption.offset < HEADER_LEN as u64 {
+        return keep_as_damaged(files, damaged);
+    }
+    let segment = Segment::open(files, damaged, None, true)?;
+    let whole = format!("{damaged}.damaged");
+    copy(files, &segment, &whole)?;
+    rewritten(files, limits, &segment, corruption.offset).map(drop)
+}
+
+fn keep_as_damaged(files: &dyn Files, name: &str) -> Result<(), JournalError> {
+    files.rename(name, &format!("{name}.damaged")).map_err(failed("rename", files, name))?;
+    files.sync_directory().map_err(failed("sync", files, ""))
+}
+
+/// A durable copy of all that can be read of the segment.
+fn copy(files: &dyn Files, segment: &Segment, to: &str) -> Result<(), JournalError> {
+    let mut content = vec![0; usize::try_from(segment.size).expect("a segment is at most 4 GiB")];
+    segment.file.read_at(&mut content, 0).map_err(failed("read", files, &segment.name))?;
+    let file = files.create(to, 0).map_err(failed("create", files, to))?;
+    file.write_at(&content, 0).map_err(failed("write", files, to))?;
+    file.sync_data().map_err(failed("sync", files, to))?;
+    files.sync_directory().map_err(failed("sync", files, ""))
 }
 
 /// The names in the journal's directory, by kind.

@@ -43,7 +43,7 @@ impl Journal {
     /// Opens the journal of `data_id` in a directory, or begins an empty one. All that it returns is durable.
     ///
     /// # Errors
-    /// [`JournalError`]: locked, foreign, of an unknown format, or corrupt; nothing was changed then.
+    /// [`JournalError`]: locked, foreign, of an unknown format, or corrupt (see [`super::set_aside`]); no record was touched then.
     pub fn open(files: Disk, limits: Limits, data_id: DataId) -> Result<(Self, Recovered), JournalError> {
         limits.check()?;
         let lock = files.lock().map_err(failed("lock", &*files, "lock"))?;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use duplex::journal::{Directory, Journal, JournalError};
+use duplex::journal::{Directory, Journal, JournalError, Limits};
 use duplex::model::{Epoch, Position, Sequence, UnixMs};
 use tempfile::TempDir;
 
@@ -73,4 +73,28 @@ fn readers_follow_the_writer_over_recycled_segments_without_a_gap() {
     assert_eq!(following.join().expect("the reader saw no gap"), journal.end());
     assert!(journal.start().sequence > Sequence(0) && journal.last_of_epoch(Epoch(1)).expect("readable").is_some());
     assert_eq!(batch(journal.end(), 1, 1)[0].position.sequence, Sequence(LAST + 1));
+}
+
+#[test]
+fn a_reader_without_a_pin_is_told_that_records_were_released_and_never_that_they_are_corrupt() {
+    let directory = TempDir::new().expect("a temporary directory");
+    // Segments of several reads each, so that a reader is often in the middle of one when it goes.
+    let long = Limits { segment_bytes: 128 * 1024, ..limits() };
+    let files = Directory::open(directory.path()).expect("it exists");
+    let (mut journal, _) = Journal::open(files, long, DATA_ID).expect("opened");
+    let reader = journal.reader();
+    let lagging = thread::spawn(move || {
+        while reader.stored().sequence < Sequence(8000) {
+            let start = reader.start();
+            match reader.read_after(start.sequence, 1 << 20) {
+                Ok(records) => assert!(records.first().is_none_or(|first| first.position.sequence == start.sequence.next())),
+                Err(error) => assert!(matches!(error, JournalError::Released { .. }), "{error}"),
+            }
+        }
+    });
+    while journal.end().sequence < Sequence(8000) {
+        store(&mut journal, 1, 60).expect("stored");
+        journal.release_through(journal.stored().sequence, UnixMs(i64::MAX)).expect("released");
+    }
+    lagging.join().expect("never corrupt");
 }
