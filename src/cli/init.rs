@@ -6,10 +6,19 @@ use std::str::FromStr;
 
 use super::Failure;
 
+/// Where each server listens unless its configuration is changed: terminals, HTTP, its peer, heartbeats; and the witness.
+pub const TERMINAL_PORT: u16 = 7300;
+pub const HTTP_PORT: u16 = 7380;
+pub const PEER_PORT: u16 = 7400;
+pub const HEARTBEAT_PORT: u16 = 7401;
+pub const WITNESS_PORT: u16 = 7410;
+/// The first member of staff, whose password is in `password.txt`.
+pub const MANAGER: &str = "manager";
+
 /// Make a new pair: CA, keys, two configuration files, terminals and their keys.
 ///
-/// Written below DIR: `NAME/duplex.toml` and `NAME/keys/` for each server, `witness/` for the witness, `ca.pem` and `terminals.csv`
-/// (`terminal_id,kind,key`) for the terminals.
+/// Written below DIR: `NAME/duplex.toml` and `NAME/keys/` for each server, `witness/data` and `witness/keys` for the witness, `ca.pem`
+/// and `terminals.csv` (`terminal_id,kind,key`) for the terminals, `password.txt` (one line) of the staff member `manager`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directory to write; must not exist or be empty.

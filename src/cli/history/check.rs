@@ -96,11 +96,15 @@ fn went_back(told: &[Told]) -> Vec<Anomaly> {
     anomalies
 }
 
-/// The longest time between two neighbouring acknowledgements (of any terminal) that overlaps `from_us..to_us`; 0 without any.
+/// The longest time between two neighbouring acknowledgements (of any terminal) that overlaps `from_us..to_us`. Silence from the last
+/// one until `to_us` counts as well; 0 without any.
 pub fn longest_gap_us(told: &[Told], from_us: u64, to_us: u64) -> u64 {
     let answers = told.iter().flat_map(|told| &told.answers).filter(|answer| answer.status == Status::Ok);
     let mut moments: Vec<u64> = answers.map(|answer| answer.at_us).collect();
     moments.sort_unstable();
+    if moments.last().is_some_and(|last| *last < to_us) {
+        moments.push(to_us);
+    }
     let overlapping = moments.windows(2).filter(|pair| pair[1] >= from_us && pair[0] <= to_us);
     overlapping.map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
 }
@@ -159,7 +163,8 @@ mod tests {
     fn the_longest_gap_is_the_one_that_overlaps_the_window() {
         let history = [told("a", 1, &[(10, 1, 1)]), told("b", 1, &[(500, 1, 2)]), told("c", 1, &[(510, 1, 3)])];
         assert_eq!(longest_gap_us(&history, 100, 200), 490);
-        assert_eq!(longest_gap_us(&history, 505, 600), 10);
-        assert_eq!(longest_gap_us(&history, 600, 700), 0);
+        assert_eq!(longest_gap_us(&history, 505, 510), 10);
+        assert_eq!(longest_gap_us(&history, 600, 700), 190, "silence until the end is a gap");
+        assert_eq!(longest_gap_us(&[], 600, 700), 0);
     }
 }

@@ -24,7 +24,7 @@ mod visit;
 use cards::Cards;
 use pace::Pace;
 use record::Record;
-pub use report::{Gap, Report};
+pub use report::{Gap, Latency, Report};
 use session::Session;
 
 /// Every terminal is a connection and a task; 3,500 is the largest site, three times over.
