@@ -1,6 +1,6 @@
 //! duplex: two Linux servers, one database service that keeps going when either dies.
 
-pub mod arbiter;
+pub mod cli;
 pub mod config;
 pub mod handover;
 pub mod journal;

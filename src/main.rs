@@ -1,1 +1,7 @@
-fn main() {}
+//! The one binary: every subcommand lives in `duplex::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    duplex::cli::main()
+}

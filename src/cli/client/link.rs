@@ -1,0 +1,87 @@
+//! One connection to the service: lines out, lines in.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::security::{Security, Stream};
+
+/// Four times the longest request: a report in an answer may be longer than any question, but is no reason to fill memory.
+const ANSWER_BYTES_MAX: usize = 256 << 10;
+/// One answer is about 400 bytes; two fit without growing.
+const BUFFER_BYTES: usize = 1 << 10;
+
+/// Why an attempt gave no final answer. Each has the same cure; the words are for people.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    NoConnection,
+    Silent,
+    Closed,
+    Retry(String),
+    NoAnswer(String),
+    Io(io::Error),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConnection => f.write_str("nobody answers at the address"),
+            Self::Silent => f.write_str("connected, but no answer in time"),
+            Self::Closed => f.write_str("the server closed the connection"),
+            Self::Retry(code) => write!(f, "the server asks to try again ({code})"),
+            Self::NoAnswer(reason) => write!(f, "not an answer: {reason}"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+pub(super) struct Link {
+    stream: Stream,
+    /// What has arrived beyond the last whole line.
+    arrived: Vec<u8>,
+}
+
+impl Link {
+    pub(super) async fn open(address: SocketAddr, security: &Security) -> Result<Self, Trouble> {
+        let tcp = TcpStream::connect(address).await?;
+        // One short line each way: waiting to fill a segment would only add the delay.
+        tcp.set_nodelay(true)?;
+        Ok(Self { stream: security.wrap(tcp).await?, arrived: Vec::with_capacity(BUFFER_BYTES) })
+    }
+
+    pub(super) async fn send(&mut self, request: &[u8]) -> Result<(), Trouble> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Puts the next line, without its newline, into `line`.
+    pub(super) async fn receive(&mut self, line: &mut Vec<u8>) -> Result<(), Trouble> {
+        let mut searched = 0;
+        loop {
+            if let Some(found) = self.arrived[searched..].iter().position(|byte| *byte == b'\n') {
+                let end = searched + found;
+                line.clear();
+                line.extend_from_slice(&self.arrived[..end]);
+                self.arrived.drain(..=end);
+                return Ok(());
+            }
+            searched = self.arrived.len();
+            if searched > ANSWER_BYTES_MAX {
+                return Err(Trouble::NoAnswer(format!("more than {ANSWER_BYTES_MAX} bytes in one line")));
+            }
+            if self.stream.read_buf(&mut self.arrived).await? == 0 {
+                return Err(Trouble::Closed);
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `duplex import members`: check everything, then send what passed, 256 rows a command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::check::{Checked, Rules, check, reader};
+use super::progress::Progress;
+use super::row::Row;
+use super::source::Source;
+use crate::cli::client::{Desk, Reach, command_id_of};
+use crate::cli::{Failure, block_on, print_json, print_line, rolls};
+use crate::ledger::rows::TerminalKind;
+use crate::model::Status;
+
+/// As many as `import_members` takes.
+const ROWS_PER_COMMAND: u64 = 256;
+/// A request line has 64 KiB; this leaves 4 KiB for the envelope (key, session).
+const BODY_BYTES_MAX: usize = 60 << 10;
+/// Longer than the server keeps a command waiting (2 s): its own `retry` comes first, and 256 rows are never sent twice in haste.
+const ANSWER_LIMIT: Duration = Duration::from_millis(2_500);
+/// Earlier runs that were refused at one row (day not open, card in use), each with its cause removed since.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Import members, cards and opening balances from a CSV file.
+///
+/// The whole file is checked first; nothing is sent if a row is bad (unless --skip-bad). A run that was cut off is simply started
+/// again: rows that the service already has are recognised by file and row, and are not applied twice.
+#[derive(Debug, clap::Args)]
+#[command(after_help = COLUMNS)]
+pub struct Args {
+    /// CSV, UTF-8 (with or without byte order mark), header in the first row.
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    #[command(flatten)]
+    reach: Reach,
+    /// Terminals and their keys, as `duplex init` wrote them; the first office PC (kind `analysis`) of it sends.
+    #[arg(long, value_name = "FILE")]
+    terminals_file: PathBuf,
+    /// Who imports: a supervisor or manager.
+    #[arg(long, value_name = "STAFF_ID")]
+    staff: String,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+    /// Leave bad rows out and import the others.
+    #[arg(long)]
+    skip_bad: bool,
+    /// Only check the file against the site's settings; send nothing.
+    #[arg(long)]
+    check_only: bool,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+const COLUMNS: &str = "Columns, in any order, named in English or Japanese:
+  name        氏名        needed, up to 60 characters
+  kana        カナ        needed, katakana or hiragana
+  birth_date  生年月日    needed, YYYY-MM-DD or YYYY/MM/DD; old enough for the site
+  card_id     カード番号  needed, up to 32 visible ASCII characters, each card once
+  postal      郵便番号    seven digits, 123-4567
+  address     住所        up to 200 characters
+  phone       電話        9 to 15 digits
+  pin         暗証番号    four digits
+  balance:RATE_ID  残高:RATE_ID  opening balance in units of that rate; up to four such columns
+Member numbers (会員番号) are given by the service and not accepted.";
+
+/// What the import did.
+#[derive(Debug, Default, serde::Serialize)]
+struct Summary {
+    rows: u64,
+    imported: u64,
+    /// Of `imported`: found already applied by an earlier run.
+    already: u64,
+    skipped: u64,
+    seconds: f64,
+}
+
+/// Checks and imports.
+///
+/// # Errors
+/// Bad rows (listed on stderr); a refusal by the service, naming the rows; no answer (run again to go on).
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let source = Source::read(&args.file)?;
+    let terminal = rolls::take(&args.terminals_file, &[TerminalKind::Analysis], 1)?.remove(0);
+    let mut service = args.reach.service()?;
+    service.limits.answer = ANSWER_LIMIT;
+    let password = crate::cli::terminal::read_password(&args.password_file)?;
+    let summary = block_on(async {
+        let mut desk = Desk::new(service, terminal);
+        let greeting = desk.hello().await?;
+        let checked = checked(args, &source, &Rules::of(&greeting, jiff::Zoned::now().date()))?;
+        if args.check_only {
+            return Ok(Summary { rows: checked.rows, skipped: checked.bad.len() as u64, ..Summary::default() });
+        }
+        if greeting.day.is_none() {
+            return Err(Failure::refused("no business day is open: open the day first, members join on a day"));
+        }
+        desk.sign_in(&args.staff, &password).await?;
+        Sending { desk, source: &source, checked: &checked, progress: Progress::new(checked.rows) }.run().await
+    })?;
+    if args.json { print_json(&summary) } else { print_line(&summary.to_string()) }
+}
+
+fn checked(args: &Args, source: &Source, rules: &Rules) -> Result<Checked, Failure> {
+    let bad = |reason: String| Failure::failed(format!("{}: {reason}", args.file.display()));
+    let checked = check(source, rules).map_err(bad)?;
+    for mistake in &checked.shown {
+        eprintln!("{mistake}");
+    }
+    let unseen = checked.mistakes - checked.shown.len() as u64;
+    if unseen > 0 {
+        eprintln!("and {unseen} more");
+    }
+    if !checked.bad.is_empty() && !args.skip_bad {
+        let (bad_rows, rows) = (checked.bad.len(), checked.rows);
+        return Err(bad(format!("{bad_rows} of {rows} rows are bad; nothing was imported (--skip-bad imports the others)")));
+    }
+    Ok(checked)
+}
+
+struct Sending<'a> {
+    desk: Desk,
+    source: &'a Source,
+    checked: &'a Checked,
+    progress: Progress,
+}
+
+impl Sending<'_> {
+    /// Sends the rows in their order, one command after the other: member numbers follow the file.
+    async fn run(mut self) -> Result<Summary, Failure> {
+        let mut reader = reader(self.source);
+        let mut summary = Summary { rows: self.checked.rows, skipped: self.checked.bad.len() as u64, ..Summary::default() };
+        let (mut record, mut number) = (csv::StringRecord::new(), 0);
+        let mut batch = Batch::default();
+        while reader.read_record(&mut record).map_err(|e| Failure::failed(e.to_string()))? {
+            number += 1;
+            if self.checked.bad.contains(&number) {
+                continue;
+            }
+            let row = encode(self.checked, &record)?;
+            if batch.is_full_with(&row) {
+                self.send(std::mem::take(&mut batch), &mut summary).await?;
+            }
+            batch.push(number, &row);
+        }
+        if batch.rows > 0 {
+            self.send(batch, &mut summary).await?;
+        }
+        summary.seconds = self.progress.finish();
+        Ok(summary)
+    }
+
+    /// Sends one batch. A refusal that an earlier run met is on record and had no effect: the next attempt has an id of its own.
+    async fn send(&mut self, batch: Batch, summary: &mut Summary) -> Result<(), Failure> {
+        let body = format!(r#"{{"rows":[{}]}}"#, batch.body);
+        for attempt in 0..ATTEMPTS_MAX {
+            let id = command_id_of(self.source.command_id(batch.first, attempt));
+            let heard = self.desk.settle(&id, "import_members", &body).await.map_err(|mut failure| {
+                failure.message.push_str("; start the same import again to go on");
+                failure
+            })?;
+            match heard.answer.status {
+                Status::Ok => {
+                    summary.imported += batch.rows;
+                    // Sent twice in this run is one effect of this run; `repeated` at the first try was an earlier run's.
+                    summary.already += if heard.answer.repeated && heard.tries == 1 { batch.rows } else { 0 };
+                    self.progress.advance(batch.last);
+                    return Ok(());
+                }
+                Status::Rejected if heard.answer.repeated => {}
+                Status::Rejected | Status::Retry => return Err(batch.refused(&heard, summary.imported)),
+            }
+        }
+        Err(Failure::refused(format!("rows {} to {}: refused in {ATTEMPTS_MAX} earlier runs", batch.first, batch.last)))
+    }
+}
+
+fn encode(checked: &Checked, record: &csv::StringRecord) -> Result<String, Failure> {
+    let rules = Rules { min_age_years: 0, ..Rules::offline(jiff::civil::Date::MAX) };
+    let row = Row::read(&checked.columns, record, &rules);
+    let row = row.map_err(|wrong| Failure::failed(format!("a row that passed the checks is bad now: {wrong:?}")))?;
+    serde_json::to_string(&row).map_err(|e| Failure::failed(format!("cannot encode a row: {e}")))
+}
+
+/// Rows of one command.
+#[derive(Default)]
+struct Batch {
+    /// Number of the first and the last row in the file, from 1.
+    first: u64,
+    last: u64,
+    rows: u64,
+    numbers: Vec<u64>,
+    /// JSON objects, separated by commas.
+    body: String,
+}
+
+impl Batch {
+    fn is_full_with(&self, row: &str) -> bool {
+        self.rows == ROWS_PER_COMMAND || self.body.len() + row.len() + 1 > BODY_BYTES_MAX
+    }
+
+    fn push(&mut self, number: u64, row: &str) {
+        if self.rows == 0 {
+            self.first = number;
+        } else {
+            self.body.push(',');
+        }
+        self.body.push_str(row);
+        self.numbers.push(number);
+        (self.last, self.rows) = (number, self.rows + 1);
+    }
+
+    fn refused(&self, heard: &crate::cli::client::Heard, imported: u64) -> Failure {
+        let place = heard.whole["body"]["row"].as_u64().and_then(|place| self.numbers.get(usize::try_from(place).ok()?));
+        let rows = match place {
+            Some(row) => format!("row {row}"),
+            None => format!("rows {} to {}", self.first, self.last),
+        };
+        let refusal = heard.refusal("import_members").message;
+        Failure::refused(format!("{rows}: {refusal}; {imported} rows are imported, the others are not"))
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, imported, already, skipped, seconds } = self;
+        write!(f, "{imported} of {rows} rows imported in {seconds:.1} s ({already} were there already, {skipped} left out)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_full_at_256_rows_or_60_kib() {
+        let mut batch = Batch::default();
+        for number in 1..=ROWS_PER_COMMAND {
+            assert!(!batch.is_full_with("{}"));
+            batch.push(number, "{}");
+        }
+        assert!(batch.is_full_with("{}"));
+        let mut long = Batch::default();
+        long.push(1, &"x".repeat(40 << 10));
+        assert!(long.is_full_with(&"x".repeat(20 << 10)));
+    }
+}

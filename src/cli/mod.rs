@@ -1,0 +1,161 @@
+//! The command line: one file per subcommand. This one holds what they share: the definitions, how a command ends, how it is interrupted.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod audit;
+pub mod client;
+pub mod demo;
+mod failure;
+pub mod history;
+pub mod import;
+pub mod init;
+pub mod journal;
+pub mod load;
+pub mod logs;
+pub mod rolls;
+pub mod serve;
+pub mod status;
+pub mod terminal;
+pub mod witness;
+
+pub use failure::{Exit, Failure};
+
+/// Two Linux servers, one database service that keeps going when either dies.
+#[derive(Debug, Parser)]
+#[command(name = "duplex", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// End with SIGKILL when the process that started this one ends (the demo and the lab start servers this way).
+    #[arg(long, global = true, hide = true)]
+    die_with_parent: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done, and everything that was asked holds
+  1    failed: one line on stderr says what and where
+  2    wrong usage of the command line
+  3    the service refused (its answer is printed)
+  4    outcome unknown: no answer in time; run again, the same command id is sent again
+  130  interrupted by Ctrl-C";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new pair: CA, keys, two configuration files, terminals and their keys.
+    Init(init::Args),
+    /// Run one server of the pair.
+    Serve(serve::Args),
+    /// Run the third opinion, on any third machine.
+    Witness(witness::Args),
+    /// Say how the pair is: one sentence per server.
+    Status(status::Args),
+    /// Bring in records from files.
+    Import(import::Args),
+    /// Send commands by hand, from a file or from standard input.
+    Terminal(terminal::Args),
+    /// Simulate many terminals at a given pace.
+    Load(load::Args),
+    /// Watch a pair lose a server, carry on, and get it back.
+    Demo(demo::Args),
+    /// Check the ledger's invariants on both servers and compare them.
+    Audit(audit::Args),
+    /// Read a server's logs.
+    Logs(logs::Args),
+    /// Look into a server's journal.
+    Journal(journal::Args),
+}
+
+/// Parses the command line, runs the subcommand, and turns a failure into one line on stderr and an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match bind_to_parent(cli.die_with_parent).and_then(|()| run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // Nothing can be done if stderr is closed; the exit code still tells.
+                let _ = writeln!(std::io::stderr(), "duplex: {}", failure.message);
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => init::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Witness(args) => witness::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Terminal(args) => terminal::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Audit(args) => audit::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Journal(args) => journal::run(args),
+    }
+}
+
+/// A parent that is killed cannot clean up, so the kernel does it.
+fn bind_to_parent(wanted: bool) -> Result<(), Failure> {
+    if !wanted {
+        return Ok(());
+    }
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+        .map_err(|e| Failure::failed(format!("cannot bind to the parent process: {e}")))
+}
+
+/// Runs `work` on this thread alone, until it is done or Ctrl-C drops it.
+///
+/// One thread: a client waits for sockets nearly all of its time, and in benchmarks every cycle it takes is one the servers lack.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = interrupted() => Err(Failure::interrupted()),
+        }
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))
+}
+
+/// Resolves on Ctrl-C; never, where the signal cannot be listened to (it then ends the process, as ever).
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Prints to stdout; a reader that went away (`| head`) ends the command without a complaint.
+fn print_line(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, message: String::new() },
+        _ => Failure::failed(format!("cannot write to standard output: {e}")),
+    })
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|e| Failure::failed(format!("cannot encode the answer: {e}")))?;
+    print_line(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_of_all_subcommands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,53 @@
+//! `terminals.csv` as `duplex init` writes it: who may send, and with which key.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Failure;
+use super::client::Terminal;
+use crate::ledger::rows::TerminalKind;
+
+/// One row of `terminals.csv` (`terminal_id,kind,key`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Enrolled {
+    pub terminal_id: String,
+    pub kind: TerminalKind,
+    pub key: String,
+}
+
+impl Enrolled {
+    pub fn terminal(&self) -> Terminal {
+        Terminal::new(&self.terminal_id, &self.key)
+    }
+}
+
+/// Reads the whole file.
+///
+/// # Errors
+/// File, line and what is wrong with it.
+pub fn read(file: &Path) -> Result<Vec<Enrolled>, Failure> {
+    let bad = |e: csv::Error| Failure::usage(format!("{}: {e}", file.display()));
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).map_err(bad)?;
+    let rows: Vec<Enrolled> = reader.deserialize().collect::<Result<_, _>>().map_err(bad)?;
+    if rows.is_empty() {
+        return Err(Failure::usage(format!("{}: names no terminal", file.display())));
+    }
+    Ok(rows)
+}
+
+/// The first `count` terminals of the given kinds.
+///
+/// # Errors
+/// The file names fewer.
+pub fn take(file: &Path, kinds: &[TerminalKind], count: usize) -> Result<Vec<Terminal>, Failure> {
+    let fitting: Vec<_> = read(file)?.iter().filter(|row| kinds.contains(&row.kind)).map(Enrolled::terminal).collect();
+    if fitting.len() < count {
+        let found = fitting.len();
+        return Err(Failure::usage(format!(
+            "{}: names {found} terminals of the kinds {kinds:?}, {count} are needed",
+            file.display()
+        )));
+    }
+    Ok(fitting.into_iter().take(count).collect())
+}

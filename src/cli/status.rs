@@ -1,0 +1,248 @@
+//! `duplex status`: one sentence of state for each server, and its actors.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Failure, block_on, print_line};
+use crate::config::Config;
+
+/// Status is answered from memory; a server that needs longer is in trouble, and that is an answer too.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// What a status may be at most: some hundred actors.
+const STATUS_BYTES_MAX: u64 = 1 << 20;
+const REDRAW: Duration = Duration::from_secs(1);
+/// Clears the screen and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Say how the pair is: one sentence per server.
+///
+/// Each server is asked at its own address. Exit code 1 if any of them does not answer.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Own address of a server, HOST:PORT of its HTTP interface; repeat or separate by commas.
+    #[arg(long = "address", value_name = "HOST:PORT", value_delimiter = ',', required_unless_present = "config")]
+    addresses: Vec<String>,
+    /// Configuration file of either server: both are asked.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Draw it anew each second until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    /// Print one JSON object: what each address answered, as it came.
+    #[arg(long, conflicts_with = "watch")]
+    json: bool,
+}
+
+/// What is used of a status; more keys are ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    pub server: String,
+    pub role: String,
+    pub mode: String,
+    pub epoch: u64,
+    pub sequence: u64,
+    pub peer: Peer,
+    pub since: Value,
+    pub actors: Vec<Actor>,
+}
+
+/// A supervisor or actor, as the supervision tree reports itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Actor {
+    pub name: String,
+    pub state: String,
+    pub restarts: u64,
+    pub last_exit: Option<LastExit>,
+    pub children: Vec<Actor>,
+}
+
+/// How an actor last went down.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LastExit {
+    pub text: String,
+}
+
+/// The other server, as this one sees it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Peer {
+    pub reachable: bool,
+    pub in_sync: bool,
+    pub lag_entries: Option<u64>,
+    pub lag_ms: Option<f64>,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// A server that does not answer, by address and reason.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let addresses = addresses(&args)?;
+    if args.json {
+        return print_raw(&addresses);
+    }
+    if args.watch {
+        return block_on(watch(addresses));
+    }
+    let (text, failed) = draw(&addresses);
+    print_line(text.trim_end())?;
+    match failed {
+        None => Ok(()),
+        Some(reason) => Err(Failure::failed(reason)),
+    }
+}
+
+fn addresses(args: &Args) -> Result<Vec<String>, Failure> {
+    let mut addresses = args.addresses.clone();
+    if let Some(file) = &args.config {
+        let config = Config::load(file).map_err(|e| Failure::usage(e.0))?;
+        let port = config.http.listen.port();
+        let own = match config.http.listen.ip() {
+            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        addresses.push(SocketAddr::new(own, port).to_string());
+        addresses.push(SocketAddr::new(config.peer.address.ip(), port).to_string());
+    }
+    Ok(addresses)
+}
+
+/// Asks one server.
+///
+/// # Errors
+/// Why there is no status, as one line.
+pub fn ask(address: &str) -> Result<Value, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(ASK_LIMIT)).build().into();
+    let url = format!("http://{address}/api/v1/status");
+    let mut response = agent.get(&url).call().map_err(|e| format!("{address} does not answer: {e}"))?;
+    let text = response.body_mut().with_config().limit(STATUS_BYTES_MAX).read_to_string();
+    let text = text.map_err(|e| format!("{address} does not answer: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("{address} gives no status: {e}"))
+}
+
+fn print_raw(addresses: &[String]) -> Result<(), Failure> {
+    let mut answers = Map::new();
+    let mut failed = None;
+    for address in addresses {
+        let answer = ask(address).unwrap_or_else(|reason| {
+            failed.get_or_insert_with(|| reason.clone());
+            serde_json::json!({ "error": reason })
+        });
+        answers.insert(address.clone(), answer);
+    }
+    super::print_json(&answers)?;
+    failed.map_or(Ok(()), |reason| Err(Failure::failed(reason)))
+}
+
+async fn watch(addresses: Vec<String>) -> Result<(), Failure> {
+    loop {
+        let asked = addresses.clone();
+        // Asking blocks for up to two seconds a server: on a thread of its own, so that Ctrl-C is heard at once.
+        let drawn = tokio::task::spawn_blocking(move || draw(&asked)).await;
+        let (text, _) = drawn.map_err(|e| Failure::failed(format!("cannot ask the servers: {e}")))?;
+        print_line(&format!("{CLEAR}{}", text.trim_end()))?;
+        tokio::time::sleep(REDRAW).await;
+    }
+}
+
+/// The text for people, and the first failure.
+fn draw(addresses: &[String]) -> (String, Option<String>) {
+    let (mut text, mut failed) = (String::new(), None);
+    for address in addresses {
+        match ask(address).and_then(|raw| serde_json::from_value(raw).map_err(|e| format!("{address} gives no status: {e}"))) {
+            Ok(status) => write_status(&mut text, &status),
+            Err(reason) => {
+                text.push_str(&format!("✖ {reason}\n\n"));
+                failed.get_or_insert(reason);
+            }
+        }
+    }
+    (text, failed)
+}
+
+fn write_status(text: &mut String, status: &Status) {
+    let Status { server, role, epoch, sequence, .. } = status;
+    let since = match &status.since {
+        Value::Null => String::new(),
+        Value::String(since) => format!(", since {since}"),
+        since => format!(", since {since}"),
+    };
+    writeln!(text, "{} {server} ({role}): {}", shape(&status.mode), sentence(status)).expect("writing to memory cannot fail");
+    writeln!(text, "  epoch {epoch}, entry {sequence}{since}").expect("writing to memory cannot fail");
+    for actor in &status.actors {
+        write_actor(text, actor, 1);
+    }
+    text.push('\n');
+}
+
+/// One line of the supervision tree, and what is below it.
+fn write_actor(text: &mut String, actor: &Actor, depth: usize) {
+    let Actor { name, state, restarts, last_exit, children } = actor;
+    let indent = "  ".repeat(depth);
+    let exit = last_exit.as_ref().map(|exit| format!("  last exit: {}", exit.text)).unwrap_or_default();
+    let width = 28_usize.saturating_sub(indent.len());
+    writeln!(text, "{indent}{name:<width$} {state:<11} restarts {restarts}{exit}").expect("writing to memory cannot fail");
+    for child in children {
+        write_actor(text, child, depth + 1);
+    }
+}
+
+/// Word and shape, never colour alone (domain: states of the console).
+fn shape(mode: &str) -> char {
+    match mode {
+        "pair" => '●',
+        "solo" => '■',
+        "suspended" => '▲',
+        _ => '◌',
+    }
+}
+
+fn sentence(status: &Status) -> String {
+    let behind = match (status.peer.lag_entries, status.peer.lag_ms) {
+        (Some(entries), _) if entries > 0 => format!(" The other server is {entries} entries behind."),
+        _ => String::new(),
+    };
+    match status.mode.as_str() {
+        "pair" if !status.peer.reachable => "Checking the other server. No answer from it.".into(),
+        "pair" => format!("Running as a pair. Every entry is kept on both servers.{behind}"),
+        "solo" if status.peer.reachable => format!("Running on one server. The other one is being restored.{behind}"),
+        "solo" => "Running on one server. You can stay open. Restore soon.".into(),
+        "rejoining" => "Restoring the pair. Copying while you stay open.".into(),
+        "suspended" => "Member services pause: this server may not acknowledge now.".into(),
+        "starting" => "Starting. Getting ready.".into(),
+        other => format!("In a state that this program does not know: {other}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mode_has_a_sentence_and_the_actors_a_table() {
+        let raw = r#"{"server":"a","role":"main","mode":"pair","epoch":3,"sequence":9,"peer":{"reachable":true,"in_sync":true,
+            "lag_entries":0,"lag_ms":0.4},"since":"10:02","actors":[{"name":"storage","state":"running","restarts":1,"children":
+            [{"name":"journal-writer","state":"running","restarts":1,"last_exit":{"text":"panicked","at":5}}]}]}"#;
+        let mut text = String::new();
+        write_status(&mut text, &serde_json::from_str(raw).unwrap());
+        assert!(text.starts_with("● a (main): Running as a pair."), "{text}");
+        assert!(text.contains("epoch 3, entry 9, since 10:02"), "{text}");
+        assert!(text.contains("\n    journal-writer           running     restarts 1  last exit: panicked\n"), "{text}");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_named_with_the_reason() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (text, failed) = draw(&[closed.to_string()]);
+        assert!(text.contains(&format!("✖ {closed} does not answer")), "{text}");
+        assert!(failed.unwrap().contains(&closed.to_string()));
+    }
+}
