@@ -1,6 +1,9 @@
 //! duplex: two Linux servers, one database service that keeps going when either dies.
 
+pub mod actors;
+pub mod arbiter;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod handover;
 pub mod journal;

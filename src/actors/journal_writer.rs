@@ -102,10 +102,11 @@ impl<A: Application> JournalWriter<A> {
         fault::point("journal-writer/group");
         journal.append(&entries)?;
         let stored = journal.sync()?;
+        let preparer = journal.preparer();
         self.storage.board.set_stored(stored);
         self.tell_stored();
         // A full queue means that one is being prepared already.
-        let _ = self.preparing.try_send(journal.preparer());
+        let _ = self.preparing.try_send(preparer);
         Ok(entries.len() == GROUP_MAX || self.storage.tail.end().sequence > stored.sequence)
     }
 

@@ -87,7 +87,7 @@ impl Line {
     /// Waits as long as the connection stands. `UnexpectedEof` is its end, `InvalidData` a frame that nobody of ours sends.
     pub(super) async fn hear<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         loop {
-            if let Some(frame) = self.decoder.next().map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))? {
+            if let Some(frame) = self.decoder.next_frame().map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))? {
                 return Ok(frame);
             }
             if self.stream.read_buf(self.decoder.room()).await? == 0 {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{CommandId, Image, TerminalId, UnixMs};
 
 /// One row of any of the application's tables.
-pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + Send + Sync + 'static {
-    type Key: Clone + Debug + Eq + Ord + Hash + Serialize + DeserializeOwned + Send + Sync + 'static;
+pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + Send + Sync + Unpin + 'static {
+    type Key: Clone + Debug + Eq + Ord + Hash + Serialize + DeserializeOwned + Send + Sync + Unpin + 'static;
 
     fn key(&self) -> Self::Key;
 }
@@ -141,12 +141,12 @@ pub enum Verdict<Q> {
 }
 
 /// An application that a pair of servers can run.
-pub trait Application: Clone + Send + Sync + 'static {
+pub trait Application: Clone + Send + Sync + Unpin + 'static {
     type Row: Row;
-    type Command: Clone + Debug + Send + Sync + 'static;
+    type Command: Clone + Debug + Send + Sync + Unpin + 'static;
     /// A question that rows by key cannot answer (sums at close, a search for duplicates).
-    type Query: Clone + Debug + Send + 'static;
-    type Found: Clone + Debug + Send + 'static;
+    type Query: Clone + Debug + Send + Unpin + 'static;
+    type Found: Clone + Debug + Send + Unpin + 'static;
 
     /// Reads name and body of a command. Pure: needs no rows.
     ///
