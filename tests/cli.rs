@@ -241,6 +241,46 @@ fn a_load_saves_each_id_before_it_is_sent_and_records_one_answer_for_it() {
     assert!(requests.iter().all(|arrived| arrived.request["rate_table_ver"] == 7));
 }
 
+/// A service behind TLS of the pair's authority: every line is answered `ok`.
+fn tls_service(identity: duplex::wire::identity::Identity) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = duplex::wire::tls::terminal_server(&identity).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut tls = BufReader::new(rustls::StreamOwned::new(connection, stream.unwrap()));
+            let mut line = String::new();
+            // A stranger's hello ends the handshake, and with it this connection.
+            while tls.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                let request: Value = serde_json::from_str(&line).unwrap();
+                let answer = json!({ "command_id": request["command_id"], "status": "ok", "body": {} });
+                writeln!(tls.get_mut(), "{answer}").unwrap();
+                line.clear();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn over_tls_a_terminal_believes_the_pairs_own_authority_and_no_other() {
+    use duplex::wire::{identity::Identity, pki};
+    let directory = tempfile::tempdir().unwrap();
+    let authorities = [pki::PairAuthority::create().unwrap(), pki::PairAuthority::create().unwrap()];
+    let issued = authorities[0].issue(pki::CertificateRole::Terminal, &[]).unwrap();
+    let address = tls_service(Identity::from_pem(authorities[0].certificate_pem(), &issued).unwrap()).to_string();
+    let codes = authorities.map(|authority| {
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, authority.certificate_pem()).unwrap();
+        let arguments = ["terminal", "--ca", ca.to_str().unwrap(), "--address", &address, "--terminal", "S001"];
+        let state = directory.path().join("state.json");
+        let rest = ["--key", "k", "--patience", "0", "--state", state.to_str().unwrap(), "heartbeat"];
+        duplex(&[&arguments[..], &rest[..]].concat()).status.code()
+    });
+    assert_eq!(codes, [Some(0), Some(4)]);
+}
+
 /// Imports `rows` sample rows; the arguments that all imports here share.
 fn import(address: SocketAddr, directory: &Path, file: &str, more: &[&str]) -> Output {
     let (address, terminals) = (address.to_string(), terminals_file(directory));

@@ -32,6 +32,9 @@ const TERMINALS_MAX: usize = 10_500;
 /// Reconnecting terminals make at most this many attempts a second together (domain: a storm is 200 to 500).
 const ATTEMPTS_PER_SECOND_MAX: usize = 2_000;
 
+/// What a full handshake costs a server's core: when all come at once, the last one waits for the others.
+const HANDSHAKE: Duration = Duration::from_millis(1);
+
 /// Simulate many terminals at a given pace.
 ///
 /// Every command's id is saved to the history before its first byte leaves, and the same id is sent again until it is answered.
@@ -103,6 +106,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let terminals = rolls::take(&args.terminals_file, args.mix.kinds(), args.terminals)?;
     let mut service = args.reach.service()?;
     service.limits.backoff_max = longest_pause(args.terminals).max(service.limits.backoff_max);
+    service.limits.handshake = (HANDSHAKE * args.terminals as u32).max(service.limits.handshake);
     let record = Record::create(args.history.as_deref(), &args.marks)?;
     let report = runtime()?.block_on(LocalSet::new().run_until(simulate(&args, service, terminals, record)))?;
     if args.json {
