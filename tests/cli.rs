@@ -241,6 +241,25 @@ fn a_load_saves_each_id_before_it_is_sent_and_records_one_answer_for_it() {
     assert!(requests.iter().all(|arrived| arrived.request["rate_table_ver"] == 7));
 }
 
+#[test]
+fn a_load_interrupted_while_nobody_answers_ends_soon_with_its_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![Act::ExecuteAndFallSilent; 100]);
+    let (terminals, address) = (terminals_file(directory.path()), service.address.to_string());
+    let history = directory.path().join("history.jsonl");
+    let arguments = ["load", "--plain", "--address", &address, "--terminals-file", &terminals, "--terminals", "1", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
+    command.args(arguments).args(["--seconds", "600", "--history", history.to_str().unwrap()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = service.arrived.iter().find(|arrived| !is_greeting(&arrived.request)).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stdout(&output).contains(r#""interrupted":true"#));
+    let told = duplex::cli::history::read(BufReader::new(std::fs::File::open(&history).unwrap())).unwrap();
+    assert_eq!(first.request["command_id"], told[0].command_id, "the unanswered command is in the history");
+}
+
 /// A service behind TLS of the pair's authority: every line is answered `ok`.
 fn tls_service(identity: duplex::wire::identity::Identity) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
