@@ -58,6 +58,14 @@ impl Application for Ledger {
         Command::parse(name, body)
     }
 
+    fn is_slow(&self, name: &str) -> bool {
+        name == "sign_in"
+    }
+
+    fn prepare(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        commands::sign_in::derive(body, &self.secrets)
+    }
+
     fn identify(&self, request: &Request<Command>, rows: &mut dyn Rows<Row>) -> Result<Option<Response>, Unavailable> {
         let refused = checks::identify(request, &mut Draft::new(rows))?;
         Ok(refused.map(|code| texts::Refusal::from(code).response()))
