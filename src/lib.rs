@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod handover;
 pub mod journal;
+pub mod layout;
 pub mod ledger;
 pub mod machines;
 pub mod model;
