@@ -15,14 +15,14 @@ use crate::actors::state_monitor;
 use crate::arbiter::{Arbiter, WitnessClient};
 use crate::config::{self, Addresses, Config, TerminalTls, limits};
 use crate::journal::{CoordinationFile, Directory, Journal};
-use crate::layout::Layout;
-use crate::ledger::{Ledger, Secrets};
+use crate::layout::{Layout, ledger_secrets};
+use crate::ledger::Ledger;
 use crate::machines::health::Patience;
 use crate::model::BootNonce;
 use crate::store;
 use crate::telemetry::{self, Logs};
 use crate::wire::heartbeat::HeartbeatKey;
-use crate::wire::identity::{Identity, PairSecret};
+use crate::wire::identity::Identity;
 use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
 use crate::wire::listener::PeerListener;
 use crate::wire::paths::Path;
@@ -84,8 +84,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     raise_file_limit();
     let layout = Layout::of(&config);
     let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
-    let identity = Identity::load(&layout.authority(), &layout.certificate(), &layout.key()).map_err(at("keys"))?;
-    let secret = PairSecret::load(&layout.secret()).map_err(at("keys"))?;
+    let identity = layout.server_identity().map_err(at("keys"))?;
+    let secret = layout.pair_secret().map_err(at("keys"))?;
     let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
 
     let notes = CoordinationFile::open(Directory::open(layout.coordination()).map_err(at("coordination file"))?);
@@ -131,11 +131,6 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     })
 }
 
-/// The application's keys from the pair's secret; `duplex init` uses the same.
-pub fn ledger_secrets(secret: &PairSecret) -> Secrets {
-    Secrets::derive(&secret.derive("ledger"))
-}
-
 /// Opens connections to this server's store.
 pub(super) fn store_opener(config: &Config) -> OpenStore<Ledger> {
     let url = config.store.url.clone();
@@ -146,8 +141,7 @@ fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::S
     if config.terminals.tls == TerminalTls::Plain {
         return Ok(None);
     }
-    let identity =
-        Identity::load(&layout.authority(), &layout.terminal_certificate(), &layout.terminal_key()).map_err(at("keys"))?;
+    let identity = layout.terminal_identity().map_err(at("keys"))?;
     tls::terminal_server(&identity).map(Some).map_err(at("keys"))
 }
 
