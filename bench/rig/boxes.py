@@ -172,8 +172,14 @@ class Boxes:
 
     def run(self, box, name, argv, limit_s, user=None, stdin=None, may_fail=()):
         """Runs a process to its end and returns what it printed; exit codes in `may_fail` are no failure."""
+        return self.finish(name, self.begin(box, name, argv, user), limit_s, stdin, may_fail)
+
+    def begin(self, box, name, argv, user=None):
+        """Starts a process whose printed words are wanted."""
         with open(self.log(name), "ab") as log:
-            child = self.spawn(box, argv, user, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            return self.spawn(box, argv, user, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+
+    def finish(self, name, child, limit_s, stdin=None, may_fail=()):
         try:
             printed, _ = child.communicate(stdin, timeout=limit_s)
         except subprocess.TimeoutExpired:

@@ -15,6 +15,19 @@ TERMINAL_PORT, HTTP_PORT, WITNESS_PORT = 7300, 7380, 7410
 SERVERS = ("a", "b")
 SEATS = 64
 MANAGER = "manager"
+SEAT = '  {{ terminal_id = "seat-{no}", kind = "seat", zone = "floor", machine_no = "{no}" }},'
+SITE = """
+name = "bench"
+profile = "generic"
+rates = [
+  {{ rate_id = 1, medium = "ball", name = "4-yen ball", lend_units = 125, lend_yen = 500, payout_step = 125, max_units = 1000000000000 }},
+]
+staff = [{{ staff_id = "{manager}", name = "Manager", role = "manager" }}]
+terminals = [
+  {{ terminal_id = "office", kind = "analysis", zone = "desk" }},
+{seats}
+]
+"""
 PAIR_LIMIT_S, REJOIN_LIMIT_S, IMPORT_LIMIT_S = 60, 180, 1_800
 # Status is answered from memory.
 ASK_LIMIT_S = 2
@@ -51,7 +64,8 @@ class Pair:
         return clusters
 
     def init_arguments(self):
-        arguments = ["--out", self.path(), "--witness", f"{ADDRESSES['witness']}:{WITNESS_PORT}", "--terminals", SEATS]
+        arguments = ["--out", self.path(), "--witness", f"{ADDRESSES['witness']}:{WITNESS_PORT}"]
+        arguments += ["--site-file", write_site(self.boxes.path(f"{self.name}-site.toml"))]
         for server in SERVERS:
             arguments += ["--server", f"{server}={ADDRESSES[server]}"]
         arguments += ["--interface", INTERFACE, "--main-address", MAIN_ADDRESS, "--sub-address", SUB_ADDRESS]
@@ -144,6 +158,10 @@ class Pair:
                 return server
         raise Failure("neither server says that it is the main server")
 
+    def main_and_sub(self):
+        main = self.main()
+        return main, other(main)
+
     def in_step(self):
         statuses = [self.status(server) for server in SERVERS]
         return all(status and status["mode"] == "pair" and status["peer"]["in_sync"] for status in statuses)
@@ -155,6 +173,14 @@ class Pair:
 
     def wait_for_pair(self, limit_s):
         self.boxes.wait("the duplex servers to be a pair", limit_s, self.in_step)
+
+
+def write_site(path):
+    """The usual site, but for an account that never fills up: millions of deposits on 20,000 cards must not end in refusals."""
+    seats = "\n".join(SEAT.format(no=no) for no in range(1, SEATS + 1))
+    with open(path, "w") as out:
+        out.write(SITE.format(manager=MANAGER, seats=seats))
+    return path
 
 
 def other(server):

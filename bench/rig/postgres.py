@@ -119,6 +119,14 @@ class Cluster:
         return self.boxes.processes[self.name].pid
 
 
+def create_tables(cluster, members):
+    cluster.ask(f"CREATE DATABASE {DATABASE}", "postgres")
+    argv = [cluster.programs["psql"], "-h", cluster.socket, "-U", OWNER, "-d", DATABASE, "-Xq", "-v", "ON_ERROR_STOP=1"]
+    with open(os.path.join(HERE, "schema.sql"), "rb") as schema:
+        argv += ["-v", f"members={members}"]
+        cluster.boxes.run(cluster.box, f"{cluster.name}-schema", argv, STEP_LIMIT_S, cluster.programs.user, stdin=schema.read())
+
+
 class Pair:
     """Main in box a, synchronous streaming standby in box b: a commit is flushed on both before it is answered."""
 
@@ -128,11 +136,7 @@ class Pair:
         self.sub = Cluster(boxes, programs, "b", "peer-sub")
         self.main.create(TUNING)
         self.main.start()
-        self.main.ask(f"CREATE DATABASE {DATABASE}", "postgres")
-        with open(os.path.join(HERE, "schema.sql"), "rb") as schema:
-            argv = [programs["psql"], "-h", self.main.socket, "-U", OWNER, "-d", DATABASE, "-Xq", "-v", "ON_ERROR_STOP=1"]
-            argv += ["-v", f"members={members}"]
-            boxes.run("a", "peer-schema", argv, STEP_LIMIT_S, programs.user, stdin=schema.read())
+        create_tables(self.main, members)
         self.sub.copy_of(self.main)
         self.sub.start()
         for setting in (f"synchronous_standby_names = '{SUB}'", "synchronous_commit = 'on'"):

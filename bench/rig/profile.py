@@ -4,7 +4,6 @@ import resource
 import time
 
 from rig.cpu import TICKS_PER_S, family_ticks, microseconds, resident_mib, stat_of, thread_ticks, times
-from rig.duplex import other
 from rig.postgres import FORMS
 
 CLIENTS = 32
@@ -32,9 +31,8 @@ def show_pair(pair, clients, seconds):
 
 def watched(pair):
     """What to read before and after: (who, process) -> a function that gives ticks by thread."""
-    main = pair.main()
     sources = {}
-    for role, server in (("main", main), ("sub", other(main))):
+    for role, server in zip(("main", "sub"), pair.main_and_sub()):
         sources[role, "duplex"] = lambda server=server: thread_ticks(pair.pid(server))
         if pair.stores:
             sources[role, "postgres (store)"] = lambda server=server: {"": family_ticks(pair.stores[server].pid)}
@@ -76,8 +74,7 @@ def show_idle(pair):
     pair.wait_for_pair(IDLE_S)
     # What the last load left to apply and to checkpoint is not idleness.
     time.sleep(5)
-    main = pair.main()
-    servers = {"main": main, "sub": other(main)}
+    servers = dict(zip(("main", "sub"), pair.main_and_sub()))
     before = {role: own_ticks(pair.pid(server)) for role, server in servers.items()}
     began = time.monotonic()
     time.sleep(IDLE_S)

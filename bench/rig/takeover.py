@@ -1,7 +1,6 @@
 """The terminals' longest gap when Main dies, and when its cable is pulled; between two faults the pair is made whole again."""
 
 import statistics
-import subprocess
 import time
 
 from rig.boxes import Failure
@@ -10,6 +9,7 @@ from rig.duplex import REJOIN_LIMIT_S, UNSETTLED, read_report
 TERMINALS, COMMANDS_PER_S = 50, 500
 # The fault comes when all terminals are long at work, and the rest shows the gap's end and a while of normal work.
 FAULT_AFTER_S, SECONDS = 2, 7
+LOAD = "takeover-load"
 LOAD_LIMIT_S = SECONDS + 90
 # What the issue asks of each fault, ms.
 GOALS = {"SIGKILL": 300, "pulled cable": 1_500}
@@ -36,19 +36,12 @@ def once(pair, fault):
     main = pair.main()
     pace = ["--rate", COMMANDS_PER_S, "--mark", FAULT_AFTER_S - 0.5]
     history, arguments = pair.load_arguments(TERMINALS, SECONDS, *pace)
-    with open(pair.boxes.log("takeover-load"), "ab") as log:
-        load = pair.boxes.spawn("client", [pair.binary, *arguments], None, stdout=subprocess.PIPE, stderr=log)
+    load = pair.boxes.begin("client", LOAD, [pair.binary, *arguments])
     time.sleep(FAULT_AFTER_S)
     if load.poll() is not None:
-        raise Failure(f"duplex load ended early: {pair.boxes.last_words('takeover-load')}")
+        raise Failure(f"{LOAD} ended early: {pair.boxes.last_words(LOAD)}")
     break_main(pair, main, fault)
-    try:
-        printed, _ = load.communicate(timeout=LOAD_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"duplex load did not end within {LOAD_LIMIT_S} s after {fault}") from None
-    if load.returncode not in (0, UNSETTLED):
-        raise Failure(f"duplex load ended with {load.returncode}: {pair.boxes.last_words('takeover-load')}")
-    report = read_report(printed.decode(), history)
+    report = read_report(pair.boxes.finish(LOAD, load, LOAD_LIMIT_S, may_fail=(UNSETTLED,)), history)
     began = time.monotonic()
     mend_main(pair, main, fault)
     pair.wait_for_pair(REJOIN_LIMIT_S)
