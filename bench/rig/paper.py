@@ -3,9 +3,10 @@
 import csv
 import json
 import os
+import sqlite3
 import sys
 
-from rig import five_steps, metrics
+from rig import five_steps, metrics, reports
 from rig.boxes import ADDRESSES, MAIN_ADDRESS, SUB_ADDRESS
 from rig.cpu import TICKS_PER_S, Meter, family_ticks
 from rig.duplex import HTTP_PORT, TERMINAL_PORT
@@ -13,7 +14,7 @@ from rig.postgres import DATABASE, OWNER, STEP_LIMIT_S, TUNING, Cluster, create_
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TERMINALS = 32
-CONNECTIONS = {"each": "one per update", "kept": "kept"}
+CONNECTIONS = {"each": "for each update", "kept": "kept"}
 
 
 def show_five_steps(boxes, programs, updates):
@@ -22,28 +23,28 @@ def show_five_steps(boxes, programs, updates):
     cluster.start()
     create_tables(cluster, five_steps.MEMBERS)
     version = cluster.ask("SHOW server_version").split()[0]
-    print(f"\none full-row update, {updates} times, durable at commit: p50 / p99, microseconds")
-    print(f"{'':<34}" + "".join(f"{step:>15}" for step in (*five_steps.STEPS, "whole update")))
+    print(f"\none full-row update, {updates} times, durable at commit, on SQLite {sqlite3.sqlite_version} and PostgreSQL {version}: p50 / p99, microseconds")
+    print(f"{'':<24} {'connection':<15}" + "".join(f"{step:>14}" for step in (*five_steps.STEPS, "whole")))
     target = f"user={OWNER} dbname={DATABASE} sslmode=disable host="
     file = boxes.path("steps.db")
     ways = [
-        ("a", "sqlite", file, "SQLite, same machine"),
-        ("a", "postgres", target + cluster.socket, f"PostgreSQL {version}, same machine"),
-        ("b", "postgres", target + ADDRESSES["a"], f"PostgreSQL {version}, over a cable"),
+        ("a", "sqlite", file, "SQLite, local"),
+        ("a", "postgres", target + cluster.socket, "PostgreSQL, local"),
+        ("b", "postgres", target + ADDRESSES["a"], "PostgreSQL, over a cable"),
     ]
     for box, engine, where, title in ways:
         argv = [sys.executable, os.path.join(HERE, "five_steps.py"), engine, where, updates]
         taken = json.loads(boxes.run(box, "five-steps", argv, STEP_LIMIT_S))
         for way, connection in CONNECTIONS.items():
-            print_steps(f"{title},", connection, taken[way], updates)
-    print(f"{'SQLite, over a cable':<34}{'n/a: an embedded engine has no server':>45}")
+            print_steps(title, connection, taken[way], updates)
+    print(f"{'SQLite, over a cable':<24} {'n/a: an embedded engine has no server to reach'}")
     cluster.stop()
 
 
 def print_steps(title, connection, taken, updates):
     whole = [sum(taken[step][update] for step in five_steps.STEPS if len(taken[step]) == updates) for update in range(updates)]
     columns = [taken[step] for step in five_steps.STEPS] + [whole]
-    print(f"{title}\n  connection {connection:<21}" + "".join(f"{spread(values):>15}" for values in columns))
+    print(f"{title:<24} {connection:<15}" + "".join(f"{spread(values):>14}" for values in columns), flush=True)
 
 
 def spread(nanoseconds):
@@ -95,7 +96,7 @@ def probe_arguments(pair, seconds):
 
 
 def show_reports(pair, options):
-    print(f"\ndeposits while reports read the ledger, {options.rate} deposits/s from {TERMINALS} terminals, {options.pages} pages/s of {200} lines")
+    print(f"\ndeposits while reports read the ledger, {options.rate} deposits/s from {TERMINALS} terminals, {options.pages} pages/s of {reports.LINES} lines")
     print(f"{'reports read from':<18} {'deposits/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'Main CPU':>9} {'Sub CPU':>9} {'pages/s':>8} {'page p50 / p99 ms':>18} {'foreign':>8}")
     main, sub = pair.main_and_sub()
     for title, address in (("nobody", None), ("Main", MAIN_ADDRESS), ("Sub", SUB_ADDRESS)):

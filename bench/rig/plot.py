@@ -1,6 +1,6 @@
 """The matrix as a picture: throughput and p99 by number of clients, on scales that start at 0."""
 
-WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP = 860, 300, 64, 76, 70
+WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP = 860, 300, 64, 76, 36
 COLOURS = {"ordinary": "#b9c4d0", "best_case": "#6b8cae", "duplex": "#d1603d"}
 NAMES = {"ordinary": "PostgreSQL, five statements", "best_case": "PostgreSQL, one call", "duplex": "duplex"}
 

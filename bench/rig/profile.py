@@ -12,21 +12,17 @@ IDLE_S = 30
 SMALL_US = 0.1
 
 
-def show(peer, pair, options):
-    print(f"\nCPU microseconds per command at {CLIENTS} clients, {options.seconds} s each")
+def show_peer(peer, seconds):
     for form in FORMS:
         clusters = {"main": peer.main, "sub": peer.sub}
-        costs, rate = measure(lambda: peer.load(form, CLIENTS, options.seconds), {
+        costs, rate = measure(lambda: peer.load(form, CLIENTS, seconds), {
             (name, "postgres"): lambda cluster=cluster: {"": family_ticks(cluster.pid)} for name, cluster in clusters.items()
         })
         table(f"peer {form.replace('_', ' ')}", costs, rate)
-    show_pair(pair, CLIENTS, options.seconds)
 
 
-def show_pair(pair, clients, seconds):
-    costs, rate = measure(lambda: pair.load(clients, seconds), watched(pair))
-    table("duplex", costs, rate)
-    return sum(cost for _, cost in costs)
+def show_pair(pair, seconds):
+    table("duplex", *measure(lambda: pair.load(CLIENTS, seconds), watched(pair)))
 
 
 def watched(pair):
@@ -57,7 +53,7 @@ def measure(load, sources):
 
 def table(title, costs, rate):
     total = sum(cost for _, cost in costs)
-    print(f"\n{title}: {total:.1f} in all, {rate:.0f} commands/s")
+    print(f"\nCPU microseconds per command, {title}, {CLIENTS} clients: {total:.1f} in all, at {rate:.0f} commands/s")
     for box, process in dict.fromkeys(name[:2] for name, _ in costs):
         threads = sorted(((cost, name[2]) for name, cost in costs if name[:2] == (box, process)), reverse=True)
         print(f"  {box:<7} {process:<18} {sum(cost for cost, _ in threads):>7.1f}")
