@@ -73,9 +73,11 @@ impl Console {
         to.peer_stored.set(board.peer_stored().0);
         to.confirmed.set(board.confirmed().0);
         to.applied.set(applied);
-        self.metrics.lag_entries.set(confirmed.saturating_sub(applied));
-        // On Main its own writing measures the lag; Sub knows how old what it shows may be.
-        if let Some(age_ms) = (self.freshness)().filter(|_| role == Role::Sub) {
+        let lag = confirmed.saturating_sub(applied);
+        self.metrics.lag_entries.set(lag);
+        // Whatever is missing on Sub came later than its data are old. On Main this is for the applier to measure.
+        let age_ms = if lag == 0 { Some(0) } else { (self.freshness)().filter(|_| role == Role::Sub) };
+        if let Some(age_ms) = age_ms {
             self.metrics.lag_ms.set(age_ms);
         }
         if let Some(bytes) = resident_bytes() {

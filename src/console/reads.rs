@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::{Console, POSITION, limits};
 use crate::ledger::analysis::{self, LedgerFilter, Lines, Page};
 use crate::ledger::calendar::day_from_text;
-use crate::model::{Mode, Position, Role, Sequence};
+use crate::model::{Epoch, Mode, Position, Role, Sequence};
 use crate::store::{StoreConnection, StoreError};
 
 const TERMINAL: HeaderName = HeaderName::from_static("x-duplex-terminal");
@@ -120,6 +120,18 @@ fn number(request: &HttpRequest, name: &HeaderName) -> Result<Option<u64>, Probl
     number.map(Some).ok_or_else(|| Problem::bad_request(format_args!("header {name}: expected a whole number")))
 }
 
+/// A read may be answered: in this epoch, from this entry on.
+#[derive(Clone, Copy)]
+struct Ready {
+    epoch: Epoch,
+    at_least: Sequence,
+}
+
+fn refuse_old(age_ms: Option<u64>, most_ms: u64) -> Result<(), Problem> {
+    let fresh = age_ms.is_some_and(|age_ms| age_ms <= most_ms);
+    if fresh { Ok(()) } else { Err(Problem::not_fresh(age_ms, most_ms)) }
+}
+
 impl Console {
     /// Reads when and as far as the request asks for, and writes the lines in the format that it asks for.
     async fn answer<F>(&self, request: &HttpRequest, format: Option<Format>, read: F) -> Answered
@@ -128,8 +140,9 @@ impl Console {
     {
         let wanted = Wanted::read(request)?;
         let _turn = self.reads.try_acquire().map_err(|_| Problem::busy())?;
-        self.until_answerable(&wanted).await?;
+        let ready = self.until_answerable(&wanted).await?;
         let (position, lines) = self.read(wanted, read).await?;
+        self.refuse_changed(ready, position)?;
         let format = Format::of(format, request);
         let next = lines.next.map(|after| next_page(request, after));
         let body = match format {
@@ -147,33 +160,49 @@ impl Console {
     }
 
     /// Waits, bounded, until this server may answer and its store has what the answer must hold.
-    async fn until_answerable(&self, wanted: &Wanted) -> Result<(), Problem> {
+    async fn until_answerable(&self, wanted: &Wanted) -> Result<Ready, Problem> {
         let deadline = Instant::now() + limits::READ_LIMIT;
-        let view = self.shown.view();
-        let (mode, role) = view.standing.map_or((Mode::Starting, Role::None), |standing| (standing.mode, standing.role));
-        match (mode, role) {
-            (Mode::Pair | Mode::Solo, Role::Main) => {
-                let proven = timeout_at(deadline, (self.prove_main)()).await;
-                if !matches!(proven, Ok(Ok(()))) {
-                    return Err(Problem::not_serving(Mode::Suspended));
-                }
-                // Looked at after the proof, not at arrival: a server that has just become Main learns by it what was confirmed.
-                let confirmed = self.board.confirmed();
-                if wanted.at_least > confirmed {
-                    return Err(Problem::not_in_history(confirmed, wanted.at_least));
-                }
-                self.until_applied(confirmed, deadline).await
-            }
-            (Mode::Pair, Role::Sub) => {
-                self.until_applied(wanted.at_least, deadline).await?;
-                let age_ms = (self.freshness)();
-                match wanted.max_lag_ms {
-                    Some(most) if age_ms.is_none_or(|age| age > most) => Err(Problem::not_fresh(age_ms, most)),
-                    _ => Ok(()),
-                }
-            }
-            (mode, _) => Err(Problem::not_serving(mode)),
+        let (mode, role, epoch) = self.stands();
+        let at_least = match (mode, role) {
+            (Mode::Pair | Mode::Solo, Role::Main) => self.until_main(wanted.at_least, deadline).await?,
+            (Mode::Pair, Role::Sub) => wanted.at_least,
+            (mode, _) => return Err(Problem::not_serving(mode)),
+        };
+        self.until_applied(at_least, deadline).await?;
+        match wanted.max_lag_ms {
+            Some(most) if role == Role::Sub => refuse_old((self.freshness)(), most)?,
+            // Main has just proven that nobody knows more.
+            Some(_) | None => {}
         }
+        Ok(Ready { epoch, at_least })
+    }
+
+    /// Waits for the proof; gives what was confirmed by then, which the answer must hold.
+    async fn until_main(&self, at_least: Sequence, deadline: Instant) -> Result<Sequence, Problem> {
+        let proven = timeout_at(deadline, (self.prove_main)()).await;
+        if !matches!(proven, Ok(Ok(()))) {
+            return Err(Problem::not_serving(Mode::Suspended));
+        }
+        // Looked at after the proof, not at arrival: a server that has just become Main learns by it what was confirmed.
+        let confirmed = self.board.confirmed();
+        if at_least > confirmed { Err(Problem::not_in_history(confirmed, at_least)) } else { Ok(confirmed) }
+    }
+
+    /// While a read waited for its turn this server may have lost its place, and its store may be under repair by now.
+    fn refuse_changed(&self, ready: Ready, position: Position) -> Result<(), Problem> {
+        let (mode, _, epoch) = self.stands();
+        if !matches!(mode, Mode::Pair | Mode::Solo) || epoch != ready.epoch {
+            return Err(Problem::not_serving(Mode::Suspended));
+        }
+        if position.sequence < ready.at_least {
+            return Err(Problem::behind(position.sequence, ready.at_least));
+        }
+        Ok(())
+    }
+
+    fn stands(&self) -> (Mode, Role, Epoch) {
+        let standing = self.shown.view().standing;
+        standing.map_or((Mode::Starting, Role::None, Epoch(0)), |standing| (standing.mode, standing.role, standing.epoch))
     }
 
     async fn until_applied(&self, wanted: Sequence, deadline: Instant) -> Result<(), Problem> {
@@ -216,7 +245,7 @@ impl Console {
     }
 }
 
-pub(super) fn position_text(position: Position) -> String {
+fn position_text(position: Position) -> String {
     format!("{}/{}", position.epoch.0, position.sequence.0)
 }
 
