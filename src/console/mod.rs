@@ -100,7 +100,7 @@ pub struct Console {
     log: Logger,
     http: metrics::Http,
     /// Bounds the reads that wait or run.
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 impl Console {
@@ -120,7 +120,7 @@ impl Console {
             freshness,
             log,
             http: metrics::Http::default(),
-            reads: Semaphore::new(limits::READS_MAX),
+            reads: Arc::new(Semaphore::new(limits::READS_MAX)),
         }
     }
 

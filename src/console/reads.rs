@@ -3,13 +3,16 @@
 //! On Main a read first proves that this server is Main, then waits until the store has everything that was confirmed at that moment:
 //! whatever anybody had been told before the read arrived is in the answer. On Sub it is answered at once, and says its position.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, LINK};
+use std::sync::Arc;
+
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LINK};
 use actix_web::web::{self, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use diesel::QueryResult;
 use serde::Deserialize;
 use slog::warn;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::format::{Format, csv, json};
 use super::problem::Problem;
@@ -139,10 +142,15 @@ impl Console {
         F: FnOnce(&mut StoreConnection) -> QueryResult<Option<Lines>> + Send + 'static,
     {
         let wanted = Wanted::read(request)?;
-        let _turn = self.reads.try_acquire().map_err(|_| Problem::busy())?;
+        let turn = Arc::clone(&self.reads).try_acquire_owned().map_err(|_| Problem::busy())?;
         let ready = self.until_answerable(&wanted).await?;
-        let (position, lines) = self.read(wanted, read).await?;
+        let (position, found) = self.read(turn, wanted, read).await?;
         self.refuse_changed(ready, position)?;
+        let Some(lines) = found else {
+            let mut nothing = Problem::no_such_row().error_response();
+            nothing.headers_mut().insert(POSITION, position_header(position));
+            return Ok(nothing);
+        };
         let format = Format::of(format, request);
         let next = lines.next.map(|after| next_page(request, after));
         let body = match format {
@@ -150,7 +158,7 @@ impl Console {
             Format::Csv => csv(&lines).map_err(|_| Problem::internal())?,
         };
         let mut response = HttpResponse::Ok();
-        response.content_type(format.content_type()).insert_header((POSITION, position_text(position)));
+        response.content_type(format.content_type()).insert_header((POSITION, position_header(position)));
         // Names and addresses belong in no cache on the way.
         response.insert_header((CACHE_CONTROL, "no-store"));
         if let Some(next) = next {
@@ -218,21 +226,22 @@ impl Console {
         }
     }
 
-    /// Who asks is checked in the same transaction that answers.
-    async fn read<F>(&self, wanted: Wanted, read: F) -> Result<(Position, Lines), Problem>
+    /// Who asks is checked in the same transaction that answers. The turn goes along: a read that is given up here still runs there.
+    async fn read<F>(&self, turn: OwnedSemaphorePermit, wanted: Wanted, read: F) -> Result<(Position, Option<Lines>), Problem>
     where
         F: FnOnce(&mut StoreConnection) -> QueryResult<Option<Lines>> + Send + 'static,
     {
         let store = self.store.clone();
         let done = web::block(move || {
+            let _turn = turn;
             store.read(|position, conn| match analysis::refuse_reader(conn, &wanted.terminal, &wanted.key)? {
                 Some(code) => Ok(Err(Problem::refused(code))),
-                None => Ok(read(conn)?.map(|lines| (position, lines)).ok_or_else(Problem::no_such_row)),
+                None => Ok(Ok((position, read(conn)?))),
             })
         });
-        match done.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
+        match timeout(limits::STORE_LIMIT, done).await {
+            Ok(Ok(Ok(found))) => found,
+            Ok(Ok(Err(error))) => {
                 warn!(self.log, "a read failed"; "reason" => error.to_string());
                 Err(match error {
                     StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => Problem::store_away(),
@@ -240,13 +249,15 @@ impl Console {
                 })
             }
             // It panicked: the panic hook has told where.
-            Err(_) => Err(Problem::internal()),
+            Ok(Err(_)) => Err(Problem::internal()),
+            Err(_) => Err(Problem::store_away()),
         }
     }
 }
 
-fn position_text(position: Position) -> String {
-    format!("{}/{}", position.epoch.0, position.sequence.0)
+fn position_header(position: Position) -> HeaderValue {
+    let text = format!("{}/{}", position.epoch.0, position.sequence.0);
+    HeaderValue::try_from(text).expect("digits and a slash stand in any header")
 }
 
 /// The request's own path and parameters, further on.

@@ -31,10 +31,14 @@ fn on_main_whatever_was_confirmed_at_the_proof_is_in_the_answer() {
 }
 
 #[test]
-fn on_main_nothing_is_answered_before_what_is_confirmed_is_applied() {
+fn on_main_nothing_is_answered_before_what_was_confirmed_at_the_proof_is_applied() {
     let house = House::sqlite();
     house.stand(Mode::Solo, Role::Main);
-    house.board.raise_confirmed(Sequence(2));
+    let board = Arc::clone(&house.board);
+    house.prove_by(move || {
+        board.raise_confirmed(Sequence(2));
+        Ok(())
+    });
     let heard = house.read(MEMBERS);
     assert_eq!((heard.status, heard.code()), (503, "BEHIND".into()));
     assert_eq!((heard.json()["applied"].as_u64(), heard.json()["at_least"].as_u64()), (Some(1), Some(2)));

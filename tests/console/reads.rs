@@ -36,7 +36,7 @@ on_both_engines! {
         assert_eq!((row["name"].as_str(), row["birth_date"].as_str()), (Some("会員 2"), Some("1970-01-01")));
         assert_eq!((row["dm_ok"].as_bool(), row["email"].is_null()), (Some(true), true));
         let nobody = house.read("/api/v1/members/6");
-        assert_eq!((nobody.status, nobody.code()), (404, "NOT_FOUND".into()));
+        assert_eq!((nobody.status, nobody.code(), nobody.header("X-Duplex-Position")), (404, "NOT_FOUND".into(), "1/1"));
     }
 
     fn accounts_are_listed_whole_and_by_member(house: &House) {
