@@ -178,7 +178,7 @@ impl Console {
         };
         self.until_applied(at_least, deadline).await?;
         match wanted.max_lag_ms {
-            Some(most) if role == Role::Sub => refuse_old((self.freshness)(), most)?,
+            Some(most) if role == Role::Sub => refuse_old((self.parts.freshness)(), most)?,
             // Main has just proven that nobody knows more.
             Some(_) | None => {}
         }
@@ -187,12 +187,12 @@ impl Console {
 
     /// Waits for the proof; gives what was confirmed by then, which the answer must hold.
     async fn until_main(&self, at_least: Sequence, deadline: Instant) -> Result<Sequence, Problem> {
-        let proven = timeout_at(deadline, (self.prove_main)()).await;
+        let proven = timeout_at(deadline, (self.parts.prove_main)()).await;
         if !matches!(proven, Ok(Ok(()))) {
             return Err(Problem::not_serving(Mode::Suspended));
         }
         // Looked at after the proof, not at arrival: a server that has just become Main learns by it what was confirmed.
-        let confirmed = self.board.confirmed();
+        let confirmed = self.parts.board.confirmed();
         if at_least > confirmed { Err(Problem::not_in_history(confirmed, at_least)) } else { Ok(confirmed) }
     }
 
@@ -209,13 +209,13 @@ impl Console {
     }
 
     fn stands(&self) -> (Mode, Role, Epoch) {
-        let standing = self.shown.view().standing;
+        let standing = self.parts.shown.view().standing;
         standing.map_or((Mode::Starting, Role::None, Epoch(0)), |standing| (standing.mode, standing.role, standing.epoch))
     }
 
     async fn until_applied(&self, wanted: Sequence, deadline: Instant) -> Result<(), Problem> {
         loop {
-            let applied = self.board.applied();
+            let applied = self.parts.board.applied();
             if applied >= wanted {
                 return Ok(());
             }
@@ -231,7 +231,7 @@ impl Console {
     where
         F: FnOnce(&mut StoreConnection) -> QueryResult<Option<Lines>> + Send + 'static,
     {
-        let store = self.store.clone();
+        let store = self.parts.store.clone();
         let done = web::block(move || {
             let _turn = turn;
             store.read(|position, conn| match analysis::refuse_reader(conn, &wanted.terminal, &wanted.key)? {
@@ -242,7 +242,7 @@ impl Console {
         match timeout(limits::STORE_LIMIT, done).await {
             Ok(Ok(Ok(found))) => found,
             Ok(Ok(Err(error))) => {
-                warn!(self.log, "a read failed"; "reason" => error.to_string());
+                warn!(self.parts.log, "a read failed"; "reason" => error.to_string());
                 Err(match error {
                     StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => Problem::store_away(),
                     _ => Problem::internal(),

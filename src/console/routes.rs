@@ -74,7 +74,7 @@ async fn watch(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<
     let path = path.map_or("other", |(_, path)| *path);
     let answered = AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await.unwrap_or_else(|_| {
         console.http.panics.inc();
-        error!(console.log, "a request's handler panicked"; "path" => path);
+        error!(console.parts.log, "a request's handler panicked"; "path" => path);
         Err(Problem::internal().into())
     });
     let status = answered.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);

@@ -316,11 +316,15 @@ fn terminal_row(terminal_id: &str, kind: TerminalKind) -> Terminal {
 
 pub fn member(member_no: i64) -> Member {
     let name = if member_no == 3 { "=HYPERLINK(\"http://evil\")".into() } else { format!("会員 {member_no}") };
-    let phone = Some("+81-3-0000-0000".to_owned());
-    let days = (FIRST, Some(SECOND), Some(0));
-    let (joined_day, last_used_day, birth_day) = days;
-    let whole = history::member(member_no, MemberState::Active);
-    Member { name: Some(name), phone, joined_day, last_used_day, birth_day, version: 1, ..whole }
+    Member {
+        name: Some(name),
+        phone: Some("+81-3-0000-0000".to_owned()),
+        birth_day: Some(0),
+        joined_day: FIRST,
+        last_used_day: Some(SECOND),
+        version: 1,
+        ..history::member(member_no, MemberState::Active)
+    }
 }
 
 fn rate(rate_id: i64, medium: Medium, name: &str) -> Row {

@@ -141,3 +141,12 @@ fn head_is_get_without_its_body() {
     let heard = house.head("/api/v1/status");
     assert_eq!((heard.status, heard.body.as_str()), (200, ""));
 }
+
+#[test]
+fn the_command_line_reads_what_status_says() {
+    let house = House::sqlite();
+    let asked = duplex::cli::status::ask(&house.address.to_string()).unwrap();
+    let read: duplex::cli::status::Status = serde_json::from_value(asked).unwrap();
+    assert_eq!((read.server.as_str(), read.mode.as_str(), read.peer.in_sync), ("hall-2", "pair", true));
+    assert_eq!(read.actors[0].children[0].name, "journal-writer");
+}
