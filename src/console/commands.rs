@@ -16,13 +16,13 @@ use crate::wire::terminal::{Answer, AnswerRead, encode_answer, parse};
 pub(super) async fn post(console: Data<Console>, _: NoQuery, body: Payload) -> Result<HttpResponse, Problem> {
     let line = text_of(body).await?;
     let command_id = parse(&line).map_or_else(|unreadable| unreadable.command_id, |envelope| Some(envelope.command_id));
-    let answered = timeout(limits::ANSWER_LIMIT, console.submit.send(Submit(line))).await;
+    let answered = timeout(limits::ANSWER_LIMIT, console.parts.submit.send(Submit(line))).await;
     let answer = match answered {
         Ok(Ok(answer)) => answer,
         // Unanswered, or the acceptor was reborn with the command in its hands: the outcome is unknown.
         Ok(Err(_)) | Err(_) => {
             let response = &texts::of_pair(PairCode::Switching);
-            let (epoch, mode) = (console.board.epoch(), console.shown.mode());
+            let (epoch, mode) = (console.parts.board.epoch(), console.parts.shown.mode());
             let mut out = Vec::new();
             let (stored_on, day, sequence, repeated) = (None, None, Sequence(0), false);
             encode_answer(&mut out, &Answer { command_id, response, stored_on, epoch, sequence, day, mode, repeated });

@@ -27,8 +27,10 @@ pub(super) const RETRY_AFTER: &str = "2";
 pub(super) const LINES: u32 = 100;
 /// Lines of one answer at most: 1,000 members with long addresses are 1 MiB.
 pub(super) const LINES_MAX: u32 = 1_000;
-/// Everything that a read waits for, together: being Main, and the store.
+/// What a read waits for before it reaches the store: the proof of being Main, and entries to be applied.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(2);
+/// In the store, waiting for a turn included: twice what a report of a whole day may take (domain: 5 s).
+pub(super) const STORE_LIMIT: Duration = Duration::from_secs(10);
 /// How often a waiting read looks at the applied position: the applier commits about as often when it is busy.
 pub(super) const APPLIED_POLL: Duration = Duration::from_millis(2);
 /// Reads that wait or run. Each holds its request only; beyond, the client is told to come again.

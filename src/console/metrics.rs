@@ -54,7 +54,7 @@ pub(super) async fn metrics(console: Data<Console>, _: NoQuery) -> Result<HttpRe
     match console.encode() {
         Ok(text) => Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text)),
         Err(fmt::Error) => {
-            error!(console.log, "cannot write the metrics");
+            error!(console.parts.log, "cannot write the metrics");
             Err(Problem::internal())
         }
     }
@@ -63,20 +63,22 @@ pub(super) async fn metrics(console: Data<Console>, _: NoQuery) -> Result<HttpRe
 impl Console {
     /// Gauges that follow the board are set when somebody looks.
     fn refresh(&self) {
-        let (board, to) = (&self.board, &self.metrics.positions);
-        let standing = self.shown.view().standing;
+        let (board, to) = (&self.parts.board, &self.parts.metrics.positions);
+        let standing = self.parts.shown.view().standing;
         let (role, mode) = standing.map_or((Role::None, Mode::Starting), |standing| (standing.role, standing.mode));
-        self.metrics.stands(role, mode, board.epoch());
+        self.parts.metrics.stands(role, mode, board.epoch());
         let (applied, confirmed) = (board.applied().0, board.confirmed().max(board.told()).0);
         to.executed.set(board.executed().0);
         to.stored.set(board.stored().0);
         to.peer_stored.set(board.peer_stored().0);
         to.confirmed.set(board.confirmed().0);
         to.applied.set(applied);
-        self.metrics.lag_entries.set(confirmed.saturating_sub(applied));
-        // On Main its own writing measures the lag; Sub knows how old what it shows may be.
-        if let Some(age_ms) = (self.freshness)().filter(|_| role == Role::Sub) {
-            self.metrics.lag_ms.set(age_ms);
+        let lag = confirmed.saturating_sub(applied);
+        self.parts.metrics.lag_entries.set(lag);
+        // Whatever is missing on Sub came later than its data are old. On Main this is for the applier to measure.
+        let age_ms = if lag == 0 { Some(0) } else { (self.parts.freshness)().filter(|_| role == Role::Sub) };
+        if let Some(age_ms) = age_ms {
+            self.parts.metrics.lag_ms.set(age_ms);
         }
         if let Some(bytes) = resident_bytes() {
             self.http.resident.set(bytes);
@@ -84,7 +86,7 @@ impl Console {
     }
 
     fn encode(&self) -> Result<String, fmt::Error> {
-        let mut text = self.metrics.encode()?;
+        let mut text = self.parts.metrics.encode()?;
         text.truncate(text.strip_suffix(END).map_or(text.len(), str::len));
         encode(&mut text, &self.http.registry)?;
         Ok(text)

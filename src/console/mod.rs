@@ -8,7 +8,7 @@ use std::future::Ready;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::{fmt, io, mem};
+use std::{fmt, io};
 
 use actix::Recipient;
 use actix_web::dev::{Server, ServerHandle};
@@ -86,42 +86,15 @@ pub struct Parts {
 
 /// The HTTP interface of one server.
 pub struct Console {
-    me: ServerId,
-    names: [String; 2],
-    arbiter_kind: &'static str,
-    board: Arc<Board>,
-    shown: Arc<Shown>,
-    submit: Recipient<Submit>,
-    tree: TreeReport,
-    store: ReadPool,
-    metrics: Arc<Metrics>,
-    prove_main: ProveMain,
-    freshness: Freshness,
-    log: Logger,
+    parts: Parts,
     http: metrics::Http,
     /// Bounds the reads that wait or run.
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 impl Console {
     pub fn new(parts: Parts) -> Self {
-        let Parts { me, names, arbiter_kind, board, shown, submit, tree, store, metrics, prove_main, freshness, log } = parts;
-        Self {
-            me,
-            names,
-            arbiter_kind,
-            board,
-            shown,
-            submit,
-            tree,
-            store,
-            metrics,
-            prove_main,
-            freshness,
-            log,
-            http: metrics::Http::default(),
-            reads: Semaphore::new(limits::READS_MAX),
-        }
+        Self { parts, http: metrics::Http::default(), reads: Arc::new(Semaphore::new(limits::READS_MAX)) }
     }
 
     /// The server, to be awaited inside of an actix system; one worker, so that HTTP takes one core at most.
@@ -130,7 +103,7 @@ impl Console {
     /// If the listener cannot be used.
     pub fn serve(self, listener: TcpListener) -> io::Result<Server> {
         let address = listener.local_addr()?;
-        info!(self.log, "listens for HTTP"; "address" => address.to_string());
+        info!(self.parts.log, "listens for HTTP"; "address" => address.to_string());
         let console = Data::new(self);
         let server = HttpServer::new(move || App::new().app_data(console.clone()).configure(routes::configure))
             .workers(1)
@@ -183,7 +156,7 @@ impl Running {
     /// What ended the server before.
     pub fn stop(self) -> io::Result<()> {
         // The command is sent by the call; the future only waits for what `join` waits for.
-        mem::drop(self.handle.stop(true));
+        drop(self.handle.stop(true));
         self.thread.join().map_err(|_| io::Error::other("the console's thread panicked"))?
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn page(console: Data<Console>, _: NoQuery) -> HttpResponse {
         ("{{en}}", escaped(&status.sentence.en)),
         ("{{line_ja}}", escaped(&status.line.ja)),
         ("{{line_en}}", escaped(&status.line.en)),
-        ("{{server}}", escaped(&console.names[console.me.index()])),
+        ("{{server}}", escaped(&console.parts.names[console.parts.me.index()])),
     ];
     let body = fill.iter().fold(PAGE.to_owned(), |page, (mark, value)| page.replace(mark, value));
     HttpResponse::Ok()

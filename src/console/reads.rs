@@ -3,20 +3,23 @@
 //! On Main a read first proves that this server is Main, then waits until the store has everything that was confirmed at that moment:
 //! whatever anybody had been told before the read arrived is in the answer. On Sub it is answered at once, and says its position.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, LINK};
+use std::sync::Arc;
+
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LINK};
 use actix_web::web::{self, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use diesel::QueryResult;
 use serde::Deserialize;
 use slog::warn;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::format::{Format, csv, json};
 use super::problem::Problem;
 use super::{Console, POSITION, limits};
 use crate::ledger::analysis::{self, LedgerFilter, Lines, Page};
 use crate::ledger::calendar::day_from_text;
-use crate::model::{Mode, Position, Role, Sequence};
+use crate::model::{Epoch, Mode, Position, Role, Sequence};
 use crate::store::{StoreConnection, StoreError};
 
 const TERMINAL: HeaderName = HeaderName::from_static("x-duplex-terminal");
@@ -120,6 +123,18 @@ fn number(request: &HttpRequest, name: &HeaderName) -> Result<Option<u64>, Probl
     number.map(Some).ok_or_else(|| Problem::bad_request(format_args!("header {name}: expected a whole number")))
 }
 
+/// A read may be answered: in this epoch, from this entry on.
+#[derive(Clone, Copy)]
+struct Ready {
+    epoch: Epoch,
+    at_least: Sequence,
+}
+
+fn refuse_old(age_ms: Option<u64>, most_ms: u64) -> Result<(), Problem> {
+    let fresh = age_ms.is_some_and(|age_ms| age_ms <= most_ms);
+    if fresh { Ok(()) } else { Err(Problem::not_fresh(age_ms, most_ms)) }
+}
+
 impl Console {
     /// Reads when and as far as the request asks for, and writes the lines in the format that it asks for.
     async fn answer<F>(&self, request: &HttpRequest, format: Option<Format>, read: F) -> Answered
@@ -127,9 +142,15 @@ impl Console {
         F: FnOnce(&mut StoreConnection) -> QueryResult<Option<Lines>> + Send + 'static,
     {
         let wanted = Wanted::read(request)?;
-        let _turn = self.reads.try_acquire().map_err(|_| Problem::busy())?;
-        self.until_answerable(&wanted).await?;
-        let (position, lines) = self.read(wanted, read).await?;
+        let turn = Arc::clone(&self.reads).try_acquire_owned().map_err(|_| Problem::busy())?;
+        let ready = self.until_answerable(&wanted).await?;
+        let (position, found) = self.read(turn, wanted, read).await?;
+        self.refuse_changed(ready, position)?;
+        let Some(lines) = found else {
+            let mut nothing = Problem::no_such_row().error_response();
+            nothing.headers_mut().insert(POSITION, position_header(position));
+            return Ok(nothing);
+        };
         let format = Format::of(format, request);
         let next = lines.next.map(|after| next_page(request, after));
         let body = match format {
@@ -137,7 +158,7 @@ impl Console {
             Format::Csv => csv(&lines).map_err(|_| Problem::internal())?,
         };
         let mut response = HttpResponse::Ok();
-        response.content_type(format.content_type()).insert_header((POSITION, position_text(position)));
+        response.content_type(format.content_type()).insert_header((POSITION, position_header(position)));
         // Names and addresses belong in no cache on the way.
         response.insert_header((CACHE_CONTROL, "no-store"));
         if let Some(next) = next {
@@ -147,38 +168,54 @@ impl Console {
     }
 
     /// Waits, bounded, until this server may answer and its store has what the answer must hold.
-    async fn until_answerable(&self, wanted: &Wanted) -> Result<(), Problem> {
+    async fn until_answerable(&self, wanted: &Wanted) -> Result<Ready, Problem> {
         let deadline = Instant::now() + limits::READ_LIMIT;
-        let view = self.shown.view();
-        let (mode, role) = view.standing.map_or((Mode::Starting, Role::None), |standing| (standing.mode, standing.role));
-        match (mode, role) {
-            (Mode::Pair | Mode::Solo, Role::Main) => {
-                let proven = timeout_at(deadline, (self.prove_main)()).await;
-                if !matches!(proven, Ok(Ok(()))) {
-                    return Err(Problem::not_serving(Mode::Suspended));
-                }
-                // Looked at after the proof, not at arrival: a server that has just become Main learns by it what was confirmed.
-                let confirmed = self.board.confirmed();
-                if wanted.at_least > confirmed {
-                    return Err(Problem::not_in_history(confirmed, wanted.at_least));
-                }
-                self.until_applied(confirmed, deadline).await
-            }
-            (Mode::Pair, Role::Sub) => {
-                self.until_applied(wanted.at_least, deadline).await?;
-                let age_ms = (self.freshness)();
-                match wanted.max_lag_ms {
-                    Some(most) if age_ms.is_none_or(|age| age > most) => Err(Problem::not_fresh(age_ms, most)),
-                    _ => Ok(()),
-                }
-            }
-            (mode, _) => Err(Problem::not_serving(mode)),
+        let (mode, role, epoch) = self.stands();
+        let at_least = match (mode, role) {
+            (Mode::Pair | Mode::Solo, Role::Main) => self.until_main(wanted.at_least, deadline).await?,
+            (Mode::Pair, Role::Sub) => wanted.at_least,
+            (mode, _) => return Err(Problem::not_serving(mode)),
+        };
+        self.until_applied(at_least, deadline).await?;
+        match wanted.max_lag_ms {
+            Some(most) if role == Role::Sub => refuse_old((self.parts.freshness)(), most)?,
+            // Main has just proven that nobody knows more.
+            Some(_) | None => {}
         }
+        Ok(Ready { epoch, at_least })
+    }
+
+    /// Waits for the proof; gives what was confirmed by then, which the answer must hold.
+    async fn until_main(&self, at_least: Sequence, deadline: Instant) -> Result<Sequence, Problem> {
+        let proven = timeout_at(deadline, (self.parts.prove_main)()).await;
+        if !matches!(proven, Ok(Ok(()))) {
+            return Err(Problem::not_serving(Mode::Suspended));
+        }
+        // Looked at after the proof, not at arrival: a server that has just become Main learns by it what was confirmed.
+        let confirmed = self.parts.board.confirmed();
+        if at_least > confirmed { Err(Problem::not_in_history(confirmed, at_least)) } else { Ok(confirmed) }
+    }
+
+    /// While a read waited for its turn this server may have lost its place, and its store may be under repair by now.
+    fn refuse_changed(&self, ready: Ready, position: Position) -> Result<(), Problem> {
+        let (mode, _, epoch) = self.stands();
+        if !matches!(mode, Mode::Pair | Mode::Solo) || epoch != ready.epoch {
+            return Err(Problem::not_serving(Mode::Suspended));
+        }
+        if position.sequence < ready.at_least {
+            return Err(Problem::behind(position.sequence, ready.at_least));
+        }
+        Ok(())
+    }
+
+    fn stands(&self) -> (Mode, Role, Epoch) {
+        let standing = self.parts.shown.view().standing;
+        standing.map_or((Mode::Starting, Role::None, Epoch(0)), |standing| (standing.mode, standing.role, standing.epoch))
     }
 
     async fn until_applied(&self, wanted: Sequence, deadline: Instant) -> Result<(), Problem> {
         loop {
-            let applied = self.board.applied();
+            let applied = self.parts.board.applied();
             if applied >= wanted {
                 return Ok(());
             }
@@ -189,35 +226,38 @@ impl Console {
         }
     }
 
-    /// Who asks is checked in the same transaction that answers.
-    async fn read<F>(&self, wanted: Wanted, read: F) -> Result<(Position, Lines), Problem>
+    /// Who asks is checked in the same transaction that answers. The turn goes along: a read that is given up here still runs there.
+    async fn read<F>(&self, turn: OwnedSemaphorePermit, wanted: Wanted, read: F) -> Result<(Position, Option<Lines>), Problem>
     where
         F: FnOnce(&mut StoreConnection) -> QueryResult<Option<Lines>> + Send + 'static,
     {
-        let store = self.store.clone();
+        let store = self.parts.store.clone();
         let done = web::block(move || {
+            let _turn = turn;
             store.read(|position, conn| match analysis::refuse_reader(conn, &wanted.terminal, &wanted.key)? {
                 Some(code) => Ok(Err(Problem::refused(code))),
-                None => Ok(read(conn)?.map(|lines| (position, lines)).ok_or_else(Problem::no_such_row)),
+                None => Ok(Ok((position, read(conn)?))),
             })
         });
-        match done.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                warn!(self.log, "a read failed"; "reason" => error.to_string());
+        match timeout(limits::STORE_LIMIT, done).await {
+            Ok(Ok(Ok(found))) => found,
+            Ok(Ok(Err(error))) => {
+                warn!(self.parts.log, "a read failed"; "reason" => error.to_string());
                 Err(match error {
                     StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => Problem::store_away(),
                     _ => Problem::internal(),
                 })
             }
             // It panicked: the panic hook has told where.
-            Err(_) => Err(Problem::internal()),
+            Ok(Err(_)) => Err(Problem::internal()),
+            Err(_) => Err(Problem::store_away()),
         }
     }
 }
 
-pub(super) fn position_text(position: Position) -> String {
-    format!("{}/{}", position.epoch.0, position.sequence.0)
+fn position_header(position: Position) -> HeaderValue {
+    let text = format!("{}/{}", position.epoch.0, position.sequence.0);
+    HeaderValue::try_from(text).expect("digits and a slash stand in any header")
 }
 
 /// The request's own path and parameters, further on.

@@ -1,5 +1,7 @@
 //! What is where.
 
+use std::panic::AssertUnwindSafe;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{Error, PathError, QueryPayloadError};
@@ -8,7 +10,6 @@ use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use futures_util::FutureExt;
 use slog::error;
-use std::panic::AssertUnwindSafe;
 
 use super::problem::Problem;
 use super::{Console, NoQuery, commands, metrics, page, reads, status};
@@ -71,9 +72,9 @@ async fn watch(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<
     // Read now: a clone of the request would be in the way of the routing.
     let path = request.match_pattern().and_then(|pattern| ROUTES.iter().find(|(_, path)| *path == pattern));
     let path = path.map_or("other", |(_, path)| *path);
-    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await.unwrap_or_else(|_| {
+    let answered = AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await.unwrap_or_else(|_| {
         console.http.panics.inc();
-        error!(console.log, "a request's handler panicked"; "path" => path);
+        error!(console.parts.log, "a request's handler panicked"; "path" => path);
         Err(Problem::internal().into())
     });
     let status = answered.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);

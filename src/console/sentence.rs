@@ -45,13 +45,12 @@ pub fn sentence(view: &View, board: &Board, me: ServerId, peer: &str, now: UnixM
 
 fn state(view: &View, board: &Board, me: ServerId, now: UnixMs) -> State {
     let Some(standing) = view.standing else { return State::Starting };
-    let peer_lost = view.peer_lost.is_some();
-    let undecidable = peer_lost && view.arbiter_error.is_some();
+    let undecidable = view.peer_lost.is_some() && view.arbiter_error.is_some();
     match standing.mode {
         _ if !standing.can_acknowledge => State::Stopped,
         Mode::Starting | Mode::Suspended if undecidable => State::Decide,
         Mode::Starting => State::Starting,
-        Mode::Pair | Mode::Rejoining if peer_lost => State::Checking,
+        Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair => State::Pair,
         Mode::Solo if reachable(view) => State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) },
         // The pair's first server is its home Main: staff know the boxes by their homes.
@@ -77,7 +76,7 @@ pub fn in_sync(view: &View) -> bool {
 
 /// Never 100: a restore that is complete is a pair.
 fn percent(done: u64, of: u64) -> u64 {
-    if of == 0 { 0 } else { (done.saturating_mul(100) / of).min(99) }
+    done.saturating_mul(100).checked_div(of).map_or(0, |percent| percent.min(99))
 }
 
 fn say(state: State, peer: &str) -> Sentence {

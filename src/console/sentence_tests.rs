@@ -1,1 +1,107 @@
+use super::*;
+use crate::model::{DataId, Epoch, Holder, Position, Sequence, Standing};
 
+fn standing(mode: Mode, role: Role) -> Standing {
+    let (epoch, holder) = (Epoch(3), Holder::Pair { main: ServerId::A });
+    Standing { epoch, holder, data_id: DataId([0; 16]), mode, role, can_acknowledge: true }
+}
+
+/// This server in `mode`, with a peer that is heard and in a pair.
+fn view(mode: Mode) -> View {
+    let (own, peer) = (standing(mode, Role::Main), standing(Mode::Pair, Role::Sub));
+    View { standing: Some(own), peer: Some(peer), ..View::default() }
+}
+
+fn without_peer(mode: Mode) -> View {
+    View { peer_lost: Some("silent"), ..view(mode) }
+}
+
+fn said_at(view: &View, me: ServerId, now: i64) -> (String, String, char, &'static str) {
+    let board = Board::default();
+    board.set_stored(Position { sequence: Sequence(200), ..Position::GENESIS });
+    board.set_peer_stored(Sequence(50));
+    board.set_told(Sequence(400));
+    let Sentence { sentence, line, shape, colour } = sentence(view, &board, me, "hall-2", UnixMs(now));
+    (format!("{} / {}", sentence.ja, sentence.en), format!("{} / {}", line.ja, line.en), shape, colour)
+}
+
+fn says(view: &View, sentence: &str, line: &str, shape: char, colour: &str) {
+    let said = said_at(view, ServerId::A, 0);
+    assert_eq!((said.0.as_str(), said.1.as_str(), said.2, said.3), (sentence, line, shape, colour));
+}
+
+#[test]
+fn a_pair_is_green_and_keeps_every_entry_on_both_servers() {
+    let line = "両方のサーバに記録しています。 / Every entry is kept on both servers.";
+    says(&view(Mode::Pair), "二重化運用中 / Running as a pair", line, '●', "green");
+}
+
+#[test]
+fn a_server_that_stands_nowhere_yet_is_starting() {
+    let line = "サーバを準備しています。 / Getting ready.";
+    says(&View::default(), "起動中 / Starting", line, '◌', "blue");
+    says(&view(Mode::Starting), "起動中 / Starting", line, '◌', "blue");
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_named() {
+    let line = "hall-2の応答がありません。確認しています。 / No answer from hall-2. Checking.";
+    says(&without_peer(Mode::Pair), "相手サーバ確認中 / Checking the other server", line, '▲', "yellow");
+    let unheard = View { peer: None, ..view(Mode::Rejoining) };
+    says(&unheard, "相手サーバ確認中 / Checking the other server", line, '▲', "yellow");
+}
+
+#[test]
+fn who_runs_alone_says_which_of_the_boxes_is_down() {
+    let alone = without_peer(Mode::Solo);
+    let line = "営業は続けられます。早めに復旧してください。 / You can stay open. Restore soon.";
+    says(&alone, "単体運用中(サブ停止) / Running on one server (sub is down)", line, '■', "orange");
+    let other = said_at(&alone, ServerId::B, 0);
+    assert_eq!(other.0, "単体運用中(メイン停止) / Running on one server (main is down)");
+}
+
+#[test]
+fn a_restore_counts_what_the_returning_server_has_of_the_other_ones_journal() {
+    let line = "営業を続けたまま記録を写しています。 / Copying while you stay open.";
+    says(&view(Mode::Solo), "復旧中(25%) / Restoring the pair (25%)", line, '◌', "blue");
+    says(&view(Mode::Rejoining), "復旧中(50%) / Restoring the pair (50%)", line, '◌', "blue");
+}
+
+#[test]
+fn a_switch_over_is_yellow_and_one_that_does_not_end_is_a_stop() {
+    let line = "会員サービスを一時停止しています。あと約1秒。 / Member services pause for about 1 s.";
+    says(&without_peer(Mode::Suspended), "切替え中 / Switching over", line, '▲', "yellow");
+    let later = said_at(&without_peer(Mode::Suspended), ServerId::A, SWITCHING_MS_MAX + 1);
+    assert_eq!((later.0.as_str(), later.2, later.3), ("停止中 / Stopped", '✖', "red"));
+}
+
+#[test]
+fn without_peer_and_arbiter_a_person_decides_and_is_told_what_to_make_sure_of() {
+    let line = "片方の電源が切れていることを確かめてください。 / Make sure the other server is switched off.";
+    for mode in [Mode::Starting, Mode::Suspended] {
+        let cut_off = View { arbiter_error: Some("no answer".into()), ..without_peer(mode) };
+        says(&cut_off, "判断待ち / Waiting for your decision", line, '✖', "red");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_acknowledge_is_stopped_whatever_else_holds() {
+    let mut halted = view(Mode::Suspended);
+    halted.standing.as_mut().unwrap().can_acknowledge = false;
+    says(&halted, "停止中 / Stopped", "会員サービスを利用できません。 / Member services are not available.", '✖', "red");
+}
+
+#[test]
+fn a_restore_is_never_shown_as_complete_before_there_is_a_pair() {
+    assert_eq!([percent(0, 0), percent(5, 10), percent(10, 10), percent(11, 10)], [0, 50, 99, 99]);
+}
+
+#[test]
+fn in_sync_takes_two_servers_of_one_pair_that_hear_each_other() {
+    assert!(in_sync(&view(Mode::Pair)));
+    assert!(!in_sync(&without_peer(Mode::Pair)));
+    assert!(!in_sync(&view(Mode::Solo)));
+    let mut older = view(Mode::Pair);
+    older.peer.as_mut().unwrap().epoch = Epoch(2);
+    assert!(!in_sync(&older));
+}

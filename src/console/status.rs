@@ -79,10 +79,10 @@ pub(super) async fn status(console: Data<Console>, _: NoQuery) -> HttpResponse {
 
 impl Console {
     pub(super) fn status(&self) -> Status {
-        let (view, board) = (self.shown.view(), &self.board);
-        let said = sentence(&view, board, self.me, &self.names[self.me.peer().index()], clock::unix_now());
+        let (view, board) = (self.parts.shown.view(), &self.parts.board);
+        let said = sentence(&view, board, self.parts.me, &self.parts.names[self.parts.me.peer().index()], clock::unix_now());
         Status {
-            server: self.names[self.me.index()].clone(),
+            server: self.parts.names[self.parts.me.index()].clone(),
             role: view.standing.map_or(Role::None, |standing| standing.role),
             mode: view.standing.map_or(Mode::Starting, |standing| standing.mode),
             epoch: view.standing.map_or(board.epoch(), |standing| standing.epoch).0,
@@ -101,17 +101,17 @@ impl Console {
             last_takeover: view.last_takeover.map(|last| Takeover { at: time_text(last.at), took_ms: last.took_ms }),
             addresses: view.addresses,
             conflicts: view.conflicts,
-            actors: (self.tree)().children,
+            actors: (self.parts.tree)().children,
         }
     }
 
     fn peer(&self, view: &View) -> Peer {
         let sends = view.standing.is_some_and(|standing| standing.role == Role::Main);
         // The peer's first: it may only grow, so the difference is never more than it was.
-        let peer_stored = self.board.peer_stored().0;
-        let lag_entries = sends.then(|| self.board.stored().0.saturating_sub(peer_stored));
+        let peer_stored = self.parts.board.peer_stored().0;
+        let lag_entries = sends.then(|| self.parts.board.stored().0.saturating_sub(peer_stored));
         Peer {
-            name: self.names[self.me.peer().index()].clone(),
+            name: self.parts.names[self.parts.me.peer().index()].clone(),
             role: view.peer.map(|peer| peer.role),
             mode: view.peer.map(|peer| peer.mode),
             reachable: reachable(view),
@@ -125,7 +125,7 @@ impl Console {
 
     fn arbiter(&self, view: &View) -> Arbiter {
         Arbiter {
-            kind: self.arbiter_kind,
+            kind: self.parts.arbiter_kind,
             reachable: view.arbiter_heard.is_some() && view.arbiter_error.is_none(),
             heard_ms_ago: view.arbiter_heard.map(|heard| clock::now().since(heard)),
             error: view.arbiter_error.clone(),
