@@ -5,6 +5,7 @@ pub mod arbiter;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod handover;
 pub mod journal;
 pub mod layout;

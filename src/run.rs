@@ -85,7 +85,9 @@ pub fn serve(opened: Opened) -> ExitCode {
     System::new().block_on(async move { run(opened).await })
 }
 
-async fn run(opened: Opened) -> ExitCode {
+async fn run(mut opened: Opened) -> ExitCode {
+    // Dropped last: it writes what the log still queues.
+    let _telemetry = opened.telemetry.take();
     let log = opened.logs.for_actor("server");
     info!(log, "starting"; "server" => &opened.config.server.name, "version" => env!("CARGO_PKG_VERSION"));
     let addresses = opened.addresses.clone();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::application::{Day, PairCode};
 use crate::model::{Application, Bad, Draft, Request, Response, Rows, Status, Unavailable, UnixMs, Verdict};
 
-pub mod answers;
+pub mod analysis;
 pub mod calendar;
 pub mod call;
 pub mod chain;

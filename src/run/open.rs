@@ -46,7 +46,7 @@ pub struct Opened {
     pub(super) terminals: TcpListener,
     pub(super) addresses: Option<ServiceAddresses>,
     /// Writes what is still queued when the server has ended.
-    _telemetry: telemetry::Guard,
+    pub(super) telemetry: Option<telemetry::Guard>,
 }
 
 /// Why this server cannot start: one line.
@@ -127,7 +127,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         terminals,
         addresses: service_addresses(&config),
         config,
-        _telemetry: guard,
+        telemetry: Some(guard),
     })
 }
 
