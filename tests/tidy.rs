@@ -136,7 +136,7 @@ fn functions_are_short() {
 
 #[test]
 fn every_limit_says_where_its_number_came_from() {
-    HOUSE.judge(house::LIMITS, |source| rules::every_limit_says_where_its_number_came_from(source, house::BARE_LIMITS));
+    HOUSE.judge(house::LIMITS, rules::every_limit_says_where_its_number_came_from);
 }
 
 #[test]
