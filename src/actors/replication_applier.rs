@@ -73,6 +73,8 @@ impl<A: Application> ReplicationApplier<A> {
         fault::point("replication-applier/batch");
         let store = self.store.as_mut().expect("opened above");
         let applied = store.apply(&entries)?;
+        // In the store, and nobody knows it yet.
+        fault::point("replication-applier/applied");
         self.storage.board.set_applied(applied);
         self.storage.tail.release(applied.sequence);
         self.updater.do_send(AppliedMoved);
@@ -263,6 +265,7 @@ impl<A: Application> Handler<ConfirmedMoved> for ReplicationApplier<A> {
     type Result = ();
 
     fn handle(&mut self, _: ConfirmedMoved, ctx: &mut Context<Self>) {
+        fault::point("replication-applier/confirmed-moved");
         if !self.waiting {
             self.go_on(ctx);
         }
@@ -273,6 +276,7 @@ impl<A: Application> Handler<LookAgain> for ReplicationApplier<A> {
     type Result = ();
 
     fn handle(&mut self, _: LookAgain, ctx: &mut Context<Self>) {
+        fault::point("replication-applier/look-again");
         self.store = None;
         self.go_on(ctx);
     }

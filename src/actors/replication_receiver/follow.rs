@@ -89,6 +89,7 @@ impl<A: Application> Follow<A> {
         let Ok(ToPeer::Open { stream, epoch, holder, .. }) = opened.map_err(|_| LinkError::Late("opening"))? else {
             return Err(Ended::Refuse(LinkRefusal::FrameDamaged));
         };
+        fault::point("replication-receiver/open");
         *number = stream;
         if !admits {
             return Err(Ended::Refuse(LinkRefusal::NotNow));
@@ -224,6 +225,7 @@ impl<A: Application> Follow<A> {
     }
 
     async fn begin(&self, after: Position, sender: &mut FrameSender<ToHolder>, taken: &mut Taken) -> Result<(), Ended> {
+        fault::point("replication-receiver/begin");
         let stream = taken.stream;
         let applied = self.storage.board.applied_position();
         let tail_saved = match beginning(&JournalHistory(self.storage.reader()), taken.may_cut, applied, after) {
@@ -251,6 +253,7 @@ impl<A: Application> Follow<A> {
         let stored = self.storage.board.stored_position();
         if taken.begun && (taken.asked || stored.sequence > taken.acknowledged) {
             (taken.asked, taken.acknowledged) = (false, stored.sequence);
+            fault::point("replication-receiver/acknowledge");
             frames.push(ToHolder::Stored { stream, frame: taken.frame, stored, applied: self.storage.board.applied() });
         }
         if !frames.is_empty() {

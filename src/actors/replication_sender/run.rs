@@ -145,6 +145,7 @@ impl<A: Application> Run<A> {
     }
 
     async fn open(&self, fresh: bool, end: &mut Position) -> Result<Open, Ended> {
+        fault::point("replication-sender/open");
         let met = self.peer.connector.connect(LinkKind::Stream, self.peer.route).await?;
         let (mut sender, mut receiver) = met.link.split::<ToPeer, ToHolder>();
         let (stream, holder, epoch) = (self.stream, self.steering.holder.get(), self.steering.epoch.get());
@@ -355,6 +356,7 @@ impl<A: Application> Run<A> {
 
     /// The peer's word counts only if its digest is our own.
     fn stored(&self, frame: u64, stored: Position, applied: Sequence) -> Result<(), Ended> {
+        fault::point("replication-sender/acknowledged");
         let board = &self.storage.board;
         if stored.sequence > board.peer_stored() {
             let in_tail = self.storage.tail.get(stored.sequence).map(|entry| entry.position);
