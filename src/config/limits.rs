@@ -31,6 +31,8 @@ pub const TERMINAL_PROBES: u32 = 4;
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How long a command may wait for its answer before it is told `retry`: a takeover takes 0.7 s at worst, twice that and some.
 pub const ANSWER_LIMIT_MS: u64 = 2_000;
+/// How long a command over HTTP waits whatever happened to it: the gate's own limit comes first, unless the command was lost.
+pub const SUBMITTED_LIMIT: Duration = Duration::from_millis(2 * ANSWER_LIMIT_MS);
 
 /// Entries executed and not yet applied; beyond, admission waits. About one second of the fastest load measured.
 pub const UNAPPLIED_ENTRIES_MAX: usize = 32_768;
