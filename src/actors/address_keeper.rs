@@ -313,6 +313,7 @@ impl Handler<Hold> for AddressKeeper {
     type Result = ();
 
     fn handle(&mut self, hold: Hold, _: &mut Context<Self>) {
+        fault::point("address-keeper/hold");
         *self.wanted.hold.borrow_mut() = hold;
         self.wanted.changed.notify_one();
     }

@@ -240,6 +240,7 @@ impl<A: Application> Actor for CommandAcceptor<A> {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(ctx);
         ctx.run_interval(limits::EXPIRE_EVERY, |acceptor, _| {
+            fault::point("command-acceptor/expire");
             let now = clock::now();
             let storage = &acceptor.edge.storage;
             // A timer besides the events, so that no lost wake-up can hold an answer for ever.
@@ -270,6 +271,7 @@ impl<A: Application> Handler<Submit> for CommandAcceptor<A> {
     type Result = ResponseFuture<Vec<u8>>;
 
     fn handle(&mut self, Submit(line): Submit, _: &mut Context<Self>) -> Self::Result {
+        fault::point("command-acceptor/submit");
         let edge = Rc::clone(&self.edge);
         Box::pin(async move { intake::submit(&edge, &line).await })
     }

@@ -347,6 +347,8 @@ impl<A: Application> DataUpdater<A> {
                 return;
             }
             self.storage.board.set_executed(run.last.sequence);
+            // On its way to both journals, and nobody waits for the answer yet.
+            fault::point("data-updater/handed-over");
         }
         let (retry, given): (Vec<_>, Vec<_>) = answers.into_iter().partition(|w| w.answer.response.status == Status::Retry);
         self.storage.gate.turn_away(retry);
@@ -406,6 +408,7 @@ impl<A: Application> Handler<WorkWaiting> for DataUpdater<A> {
     type Result = ();
 
     fn handle(&mut self, _: WorkWaiting, ctx: &mut Context<Self>) {
+        fault::point("data-updater/work-waiting");
         self.work(ctx);
     }
 }
@@ -414,6 +417,7 @@ impl<A: Application> Handler<AppliedMoved> for DataUpdater<A> {
     type Result = ();
 
     fn handle(&mut self, _: AppliedMoved, ctx: &mut Context<Self>) {
+        fault::point("data-updater/applied-moved");
         self.resume(ctx);
     }
 }
@@ -422,6 +426,7 @@ impl<A: Application> Handler<StartUpdating> for DataUpdater<A> {
     type Result = ();
 
     fn handle(&mut self, start: StartUpdating, ctx: &mut Context<Self>) {
+        fault::point("data-updater/start-updating");
         self.run = None;
         self.starting = Some(start);
         self.resume(ctx);
@@ -432,6 +437,7 @@ impl<A: Application> Handler<EnterEpoch> for DataUpdater<A> {
     type Result = ();
 
     fn handle(&mut self, EnterEpoch(epoch): EnterEpoch, _: &mut Context<Self>) {
+        fault::point("data-updater/enter-epoch");
         if let Some(run) = &mut self.run {
             run.epoch = epoch;
         }
@@ -445,6 +451,7 @@ impl<A: Application> Handler<CeaseUpdating> for DataUpdater<A> {
     type Result = ();
 
     fn handle(&mut self, _: CeaseUpdating, ctx: &mut Context<Self>) {
+        fault::point("data-updater/cease-updating");
         self.run = None;
         self.starting = None;
         self.storage.gate.flush();

@@ -152,7 +152,11 @@ impl<A: Application> FailoverCoordinator<A> {
             notes.lock().unwrap_or_else(PoisonError::into_inner).write(coordination).map_err(|error| error.to_string())
         });
         let then = write.into_actor(self).map(move |written, coordinator, ctx| match written {
-            Ok(Ok(())) => coordinator.perform(rest, ctx),
+            Ok(Ok(())) => {
+                // On the disk, and nothing that follows from it has been done yet.
+                fault::point("failover-coordinator/noted");
+                coordinator.perform(rest, ctx);
+            }
             Ok(Err(reason)) => coordinator.unable_to_note(&reason),
             Err(error) => coordinator.unable_to_note(&error.to_string()),
         });
@@ -231,6 +235,7 @@ impl<A: Application> FailoverCoordinator<A> {
         self.asks_under_way += 1;
         let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
         ctx.spawn(asking.into_actor(self).map(|outcome, coordinator, ctx| {
+            fault::point("failover-coordinator/answered");
             let event = coordinator.heard(outcome).map_or(Event::NoAnswer, |outcome| match outcome {
                 CasOutcome::Landed(register) => Event::Landed(register),
                 CasOutcome::Differs(register) => Event::Differs(register),
@@ -332,6 +337,7 @@ impl<A: Application> Handler<Judged> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, Judged(event): Judged, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/judged");
         self.step(event, ctx);
     }
 }
@@ -340,6 +346,7 @@ impl<A: Application> Handler<StreamNews> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, news: StreamNews, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/stream-news");
         let event = match news {
             StreamNews::Compared => Event::Compared,
             StreamNews::Lost => Event::StreamLost,
@@ -357,6 +364,7 @@ impl<A: Application> Handler<StreamWanted> for FailoverCoordinator<A> {
     type Result = ResponseFuture<StreamVerdict>;
 
     fn handle(&mut self, StreamWanted { epoch, holder }: StreamWanted, ctx: &mut Context<Self>) -> Self::Result {
+        fault::point("failover-coordinator/stream-wanted");
         let (sender, verdict) = oneshot::channel();
         self.asked_by = Some(sender);
         self.step(Event::StreamWanted { epoch, holder }, ctx);
@@ -368,6 +376,7 @@ impl<A: Application> Handler<HolderSays> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, says: HolderSays, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/holder-says");
         let event = match says {
             HolderSays::Intend(register) => Event::IntendWanted(register),
             HolderSays::Enter(register) => Event::EnterWanted(register),
@@ -380,6 +389,7 @@ impl<A: Application> Handler<StorageReborn> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, _: StorageReborn, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/storage-reborn");
         self.step(Event::StorageReborn, ctx);
     }
 }
@@ -388,6 +398,7 @@ impl<A: Application> Handler<Sick> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, _: Sick, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/sick");
         self.step(Event::Sick, ctx);
     }
 }
@@ -396,6 +407,7 @@ impl<A: Application> Handler<StopWanted> for FailoverCoordinator<A> {
     type Result = ();
 
     fn handle(&mut self, _: StopWanted, ctx: &mut Context<Self>) {
+        fault::point("failover-coordinator/stop-wanted");
         self.step(Event::StopWanted, ctx);
     }
 }

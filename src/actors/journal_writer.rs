@@ -110,6 +110,8 @@ impl<A: Application> JournalWriter<A> {
         metrics.steps.fdatasync.observe(written.elapsed());
         metrics.batches.journal.observe(entries.len() as f64);
         let preparer = journal.preparer();
+        // On the disk, and nobody knows it yet.
+        fault::point("journal-writer/synced");
         self.storage.board.set_stored(stored);
         self.tell_stored();
         // A full queue means that one is being prepared already.
@@ -198,6 +200,7 @@ impl<A: Application> Handler<Written> for JournalWriter<A> {
     type Result = ();
 
     fn handle(&mut self, _: Written, ctx: &mut Context<Self>) {
+        fault::point("journal-writer/written");
         match self.write_group() {
             Ok(true) => ctx.notify(Written),
             Ok(false) => {}
@@ -210,6 +213,7 @@ impl<A: Application> Handler<BeginRun> for JournalWriter<A> {
     type Result = Result<Position, Sick>;
 
     fn handle(&mut self, BeginRun(stream): BeginRun, _: &mut Context<Self>) -> Self::Result {
+        fault::point("journal-writer/begin-run");
         self.begin_run(stream).map_err(|error| self.fail(&error))
     }
 }
@@ -218,6 +222,7 @@ impl<A: Application> Handler<CutTail> for JournalWriter<A> {
     type Result = Result<u64, Sick>;
 
     fn handle(&mut self, cut: CutTail, _: &mut Context<Self>) -> Self::Result {
+        fault::point("journal-writer/cut-tail");
         self.cut_tail(cut).map_err(|error| self.fail(&error))
     }
 }
@@ -226,6 +231,7 @@ impl<A: Application> Handler<StoreSynced> for JournalWriter<A> {
     type Result = ();
 
     fn handle(&mut self, StoreSynced(sequence): StoreSynced, _: &mut Context<Self>) {
+        fault::point("journal-writer/store-synced");
         let Some(journal) = self.journal.as_mut() else { return };
         if let Err(error) = journal.release_through(sequence, clock::unix_now()) {
             drop(self.fail(&error));

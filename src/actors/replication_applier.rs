@@ -91,6 +91,8 @@ impl<A: Application> ReplicationApplier<A> {
         let began = Instant::now();
         let store = self.store.as_mut().expect("opened above");
         let applied = store.apply(&entries)?;
+        // In the store, and nobody knows it yet.
+        fault::point("replication-applier/applied");
         self.storage.board.set_applied(applied);
         self.storage.metrics.steps.applied.observe(began.elapsed());
         self.storage.metrics.batches.apply.observe(entries.len() as f64);
@@ -288,6 +290,7 @@ impl<A: Application> Handler<ConfirmedMoved> for ReplicationApplier<A> {
     type Result = ();
 
     fn handle(&mut self, _: ConfirmedMoved, ctx: &mut Context<Self>) {
+        fault::point("replication-applier/confirmed-moved");
         if !self.waiting {
             self.go_on(ctx);
         }
@@ -298,6 +301,7 @@ impl<A: Application> Handler<LookAgain> for ReplicationApplier<A> {
     type Result = ();
 
     fn handle(&mut self, _: LookAgain, ctx: &mut Context<Self>) {
+        fault::point("replication-applier/look-again");
         self.store = None;
         self.go_on(ctx);
     }

@@ -9,9 +9,9 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Reci
 use slog::Logger;
 use tokio::sync::Notify;
 
-use super::Storage;
 use super::journal_writer::{BeginRun, CutTail, Written};
 use super::replication_applier::ConfirmedMoved;
+use super::{Storage, fault};
 use crate::machines::failover::{StreamVerdict, TellPeer};
 use crate::model::{Application, Epoch, Holder, Register, Sequence};
 use crate::wire::listener::Accepted;
@@ -111,6 +111,7 @@ impl<A: Application> Handler<Incoming> for ReplicationReceiver<A> {
     type Result = ();
 
     fn handle(&mut self, Incoming(accepted): Incoming, ctx: &mut Context<Self>) {
+        fault::point("replication-receiver/incoming");
         // The newest link is the one that the peer still has.
         self.end_stream(ctx);
         let follow = follow::Follow {
@@ -130,6 +131,7 @@ impl<A: Application> Handler<Admit> for ReplicationReceiver<A> {
     type Result = ();
 
     fn handle(&mut self, Admit(admits): Admit, ctx: &mut Context<Self>) {
+        fault::point("replication-receiver/admit");
         self.admits = admits;
         if !admits {
             self.end_stream(ctx);
@@ -141,6 +143,7 @@ impl<A: Application> Handler<StoredMoved> for ReplicationReceiver<A> {
     type Result = ();
 
     fn handle(&mut self, _: StoredMoved, _: &mut Context<Self>) {
+        fault::point("replication-receiver/stored-moved");
         self.steering.wake.notify_one();
     }
 }
@@ -149,6 +152,7 @@ impl<A: Application> Handler<TellHolder> for ReplicationReceiver<A> {
     type Result = ();
 
     fn handle(&mut self, TellHolder(tell): TellHolder, _: &mut Context<Self>) {
+        fault::point("replication-receiver/tell-holder");
         self.steering.orders.borrow_mut().push_back(tell);
         self.steering.wake.notify_one();
     }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::data_updater::{CeaseUpdating, EnterEpoch, StartUpdating};
 use super::journal_writer::{BeginRun, Written};
 use super::replication_applier::ConfirmedMoved;
-use super::{Sick, Storage, StorageReborn};
+use super::{Sick, Storage, StorageReborn, fault};
 use crate::machines::failover::TellPeer;
 use crate::model::{Application, Epoch, Holder, Sequence, StreamNo};
 use crate::wire::link::{Connector, Route};
@@ -149,6 +149,7 @@ impl<A: Application> Handler<BeginStream> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, BeginStream { epoch, holder }: BeginStream, ctx: &mut Context<Self>) {
+        fault::point("replication-sender/begin-stream");
         self.end_run(ctx);
         self.neighbours.cease_updating.do_send(CeaseUpdating);
         let steering = Rc::new(Steering {
@@ -175,6 +176,7 @@ impl<A: Application> Handler<ContinueStream> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, ContinueStream { epoch, holder }: ContinueStream, _: &mut Context<Self>) {
+        fault::point("replication-sender/continue-stream");
         let Some(steering) = &self.steering else { return };
         steering.epoch.set(epoch);
         steering.holder.set(holder);
@@ -187,6 +189,7 @@ impl<A: Application> Handler<CeaseStream> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, _: CeaseStream, ctx: &mut Context<Self>) {
+        fault::point("replication-sender/cease-stream");
         self.end_run(ctx);
         self.neighbours.cease_updating.do_send(CeaseUpdating);
     }
@@ -196,6 +199,7 @@ impl<A: Application> Handler<SendOn> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, _: SendOn, _: &mut Context<Self>) {
+        fault::point("replication-sender/send-on");
         if let Some(steering) = &self.steering {
             steering.wake.notify_one();
         }
@@ -206,6 +210,7 @@ impl<A: Application> Handler<TellFollower> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, TellFollower(tell): TellFollower, _: &mut Context<Self>) {
+        fault::point("replication-sender/tell-follower");
         if let Some(steering) = &self.steering {
             steering.orders.borrow_mut().push_back(tell);
             steering.wake.notify_one();
@@ -217,6 +222,7 @@ impl<A: Application> Handler<WatchLevel> for ReplicationSender<A> {
     type Result = ();
 
     fn handle(&mut self, _: WatchLevel, _: &mut Context<Self>) {
+        fault::point("replication-sender/watch-level");
         if let Some(steering) = &self.steering {
             steering.level_at.set(Some(self.storage.board.executed()));
             steering.wake.notify_one();

@@ -141,6 +141,7 @@ impl Round {
                     due = Instant::now() + beat;
                 }
                 datagram = self.paths.receive(&mut buffer) => {
+                    fault::point("state-monitor/datagram");
                     let decoded = decode(datagram.bytes, &self.settings.key, self.settings.me);
                     match decoded {
                         Ok(heard) => self.hear(&heard),
@@ -233,6 +234,7 @@ impl Handler<Stand> for StateMonitor {
     type Result = ();
 
     fn handle(&mut self, Stand(standing): Stand, _: &mut Context<Self>) {
+        fault::point("state-monitor/stand");
         self.watching.standing.set(Some(standing));
     }
 }
@@ -241,6 +243,7 @@ impl Handler<GrantLeases> for StateMonitor {
     type Result = ();
 
     fn handle(&mut self, GrantLeases(granting): GrantLeases, _: &mut Context<Self>) {
+        fault::point("state-monitor/grant-leases");
         self.watching.health.borrow_mut().grant_leases(granting);
     }
 }
@@ -249,6 +252,7 @@ impl Handler<LifeTold> for StateMonitor {
     type Result = ();
 
     fn handle(&mut self, LifeTold(news): LifeTold, _: &mut Context<Self>) {
+        fault::point("state-monitor/life-told");
         match news {
             LifeNews::Connected { boot } => self.watching.life.set(Some(boot)),
             LifeNews::Dead => {

@@ -21,10 +21,18 @@ pub const SESSIONS_MAX: usize = 12_000;
 pub const HANDSHAKES_MAX: usize = 64;
 /// A handshake that takes longer is no terminal of ours.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// A terminal heard nothing of for this long is probed: twice the 30 s between its heartbeats.
+pub const TERMINAL_IDLE_PROBED: Duration = Duration::from_secs(60);
+/// Between two probes, and how many go unanswered before the session ends: 3,500 terminals that a main switch cut off are forgotten
+/// two minutes later, long before SESSIONS_MAX.
+pub const TERMINAL_PROBE: Duration = Duration::from_secs(15);
+pub const TERMINAL_PROBES: u32 = 4;
 /// Answers waiting in one session's outbox. A terminal that sends and never reads is closed beyond.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How long a command may wait for its answer before it is told `retry`: a takeover takes 0.7 s at worst, twice that and some.
 pub const ANSWER_LIMIT_MS: u64 = 2_000;
+/// How long a command over HTTP waits whatever happened to it: the gate's own limit comes first, unless the command was lost.
+pub const SUBMITTED_LIMIT: Duration = Duration::from_millis(2 * ANSWER_LIMIT_MS);
 
 /// Entries executed and not yet applied; beyond, admission waits. About one second of the fastest load measured.
 pub const UNAPPLIED_ENTRIES_MAX: usize = 32_768;

@@ -186,6 +186,7 @@ impl Failover {
             }
             (State::Main, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
             (State::Comparing, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
+            (State::Waiting | State::Asking, Event::StorageReborn) => self.lose_the_run(&mut fx),
 
             (State::Solo(Toward::Nothing), Event::PeerNear) => self.need_the_peer(&mut fx),
             (State::Solo(Toward::Level), Event::PeerLevel) => self.tell_intent(&mut fx),
@@ -204,7 +205,10 @@ impl Failover {
                 self.begin(State::Solo(Toward::Nothing), Rule::Own(self.disk.held.0), &mut fx);
                 fx.push(Effect::Addresses(AddressSet::Both, HoldBy::Grant));
             }
-            (State::Solo(Toward::Asked(_)), Event::StorageReborn) => self.ask_for_solo(view, &mut fx),
+            (State::Solo(Toward::Asked(_)), Event::StorageReborn) => {
+                self.lose_the_run(&mut fx);
+                self.ask_for_solo(view, &mut fx);
+            }
 
             (_, Event::Compared) => self.streaming = true,
             (_, Event::StreamLost) => self.streaming = false,
@@ -340,6 +344,17 @@ impl Failover {
         self.running = matches!(state, State::Solo(_));
         let (epoch, holder) = self.disk.held;
         fx.extend([Effect::Gate(rule), Effect::Begin { epoch, holder }]);
+    }
+
+    /// What a grant would have let go on is gone: it must begin anew. So must the stream by which the peer of the same Pair would
+    /// come back.
+    fn lose_the_run(&mut self, fx: &mut Vec<Effect>) {
+        self.streaming = false;
+        self.running = false;
+        let (epoch, holder) = self.disk.held;
+        if holder == (Holder::Pair { main: self.me }) {
+            fx.push(Effect::Begin { epoch, holder });
+        }
     }
 
     fn stop(&mut self, view: &View, fx: &mut Vec<Effect>) {

@@ -4,11 +4,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Edge, Outlet};
 use crate::actors::data_updater::WorkWaiting;
 use crate::actors::{SessionNo, Work};
 use crate::clock;
+use crate::config::limits;
 use crate::journal::fingerprint;
 use crate::model::application::PairCode;
 use crate::model::{Application, CommandId};
@@ -81,9 +83,10 @@ pub(super) async fn submit<A: Application>(edge: &Rc<Edge<A>>, line: &str) -> Ve
     let refused = match taken {
         Taken::Work(work) => {
             edge.hand_over(vec![work]);
-            match answer.await {
-                Ok(line) => return line,
-                Err(_) => (None, PairCode::Switching),
+            match timeout(limits::SUBMITTED_LIMIT, answer).await {
+                Ok(Ok(line)) => return line,
+                // Lost with a DataUpdater that was reborn, perhaps: the outcome is unknown.
+                Ok(Err(_)) | Err(_) => (None, PairCode::Switching),
             }
         }
         Taken::Refused(id, why) => (id, why),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -12,13 +13,19 @@ use tokio::time::timeout;
 
 use super::intake::Taken;
 use super::{Edge, Outbox, Outlet};
-use crate::actors::SessionNo;
+use crate::actors::{SessionNo, fault};
 use crate::config::limits;
 use crate::machines::admission::{Admission, Load};
 use crate::model::application::PairCode;
 use crate::model::{Application, Bad};
 use crate::wire::terminal::LineBuffer;
 use crate::wire::tls::Stream;
+
+/// A terminal that was switched off says no farewell; its session must not stay for ever.
+fn keep_alive() -> TcpKeepalive {
+    let (idle, probe) = (limits::TERMINAL_IDLE_PROBED, limits::TERMINAL_PROBE);
+    TcpKeepalive::new().with_time(idle).with_interval(probe).with_retries(limits::TERMINAL_PROBES)
+}
 
 pub(super) struct Session<A: Application> {
     edge: Rc<Edge<A>>,
@@ -44,6 +51,8 @@ impl<A: Application> Session<A> {
     }
 
     pub(super) async fn serve(mut self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>, handshakes: Arc<Semaphore>) {
+        // A refusal means that the connection has ended already: the next read tells.
+        let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
         let Ok(turn) = handshakes.acquire_owned().await else { return };
         let stream = timeout(limits::HANDSHAKE_LIMIT, Stream::accept(tcp, tls)).await;
         drop(turn);

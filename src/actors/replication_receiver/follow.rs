@@ -90,6 +90,7 @@ impl<A: Application> Follow<A> {
         let Ok(ToPeer::Open { stream, epoch, holder, .. }) = opened.map_err(|_| LinkError::Late("opening"))? else {
             return Err(Ended::Refuse(LinkRefusal::FrameDamaged));
         };
+        fault::point("replication-receiver/open");
         *number = stream;
         if !admits {
             return Err(Ended::Refuse(LinkRefusal::NotNow));
@@ -237,6 +238,7 @@ impl<A: Application> Follow<A> {
     }
 
     async fn begin(&self, after: Position, sender: &mut FrameSender<ToHolder>, taken: &mut Taken) -> Result<(), Ended> {
+        fault::point("replication-receiver/begin");
         let stream = taken.stream;
         let applied = self.storage.board.applied_position();
         let tail_saved = match beginning(&JournalHistory(self.storage.reader()), taken.may_cut, applied, after) {

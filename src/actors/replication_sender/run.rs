@@ -170,6 +170,7 @@ impl<A: Application> Run<A> {
     }
 
     async fn open(&self, fresh: bool, end: &mut Position) -> Result<Open, Ended> {
+        fault::point("replication-sender/open");
         let met = self.peer.connector.connect(LinkKind::Stream, self.peer.route).await?;
         let (mut sender, mut receiver) = met.link.split::<ToPeer, ToHolder>();
         let (stream, holder, epoch) = (self.stream, self.steering.holder.get(), self.steering.epoch.get());

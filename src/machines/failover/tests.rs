@@ -90,6 +90,17 @@ fn a_main_acknowledges_nothing_between_the_loss_of_its_sub_and_the_grant() {
 }
 
 #[test]
+fn a_run_that_dies_while_its_server_asks_is_begun_anew_by_the_grant() {
+    let mut main = paired(ServerId::A);
+    let (_, new) = asked(&main.step(&view(), Event::PeerLost(Loss::Dead))).expect("asks");
+    let for_the_peer = main.step(&view(), Event::StorageReborn);
+    assert!(for_the_peer.contains(&Effect::Begin { epoch: Epoch(1), holder: PAIR_A }));
+    let effects = main.step(&view(), Event::Landed(new));
+    assert!(effects.contains(&Effect::Begin { epoch: Epoch(2), holder: new.holder }));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Continue { .. })));
+}
+
+#[test]
 fn a_main_that_lost_the_race_drops_everything_and_rejoins() {
     let mut main = paired(ServerId::A);
     main.step(&view(), Event::PeerLost(Loss::Dead));
