@@ -113,11 +113,11 @@ impl<A: Application> ReplicationApplier<A> {
         let slice = self.storage.tail.after(applied.sequence, confirmed, limits::APPLY_BATCH_MAX, limits::APPLY_BATCH_BYTES);
         match slice {
             Slice::Entries(entries) => Ok(entries),
-            Slice::Gone => self.from_journal(applied, confirmed),
+            Slice::Gone => self.read_from_journal(applied, confirmed),
         }
     }
 
-    fn from_journal(&self, applied: Position, confirmed: Sequence) -> Result<Vec<SharedEntry<A::Row>>, StoreError> {
+    fn read_from_journal(&self, applied: Position, confirmed: Sequence) -> Result<Vec<SharedEntry<A::Row>>, StoreError> {
         let unreadable = |what: String| StoreError::Corrupt { place: "journal".into(), reason: what };
         let reader = self.storage.reader();
         let records = reader.read_after(applied.sequence, limits::APPLY_BATCH_BYTES).map_err(|e| unreadable(e.to_string()))?;

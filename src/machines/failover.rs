@@ -103,7 +103,7 @@ impl Failover {
         ];
         if machine.disk.stopped_at.is_some() {
             machine.disk.stopped_at = None;
-            fx.insert(0, Effect::Note(machine.disk.clone()));
+            fx.insert(0, Effect::Note(machine.disk));
         }
         if machine.acknowledger() != machine.me && !machine.in_sync_pair() {
             machine.state = State::Rejoining;
@@ -360,7 +360,7 @@ impl Failover {
     fn stop(&mut self, view: &View, fx: &mut Vec<Effect>) {
         self.disk.stopped_at = Some(view.stored);
         fx.extend([Effect::Gate(Rule::Closed), Effect::Addresses(AddressSet::None, HoldBy::Lease), Effect::Cease]);
-        fx.push(Effect::Note(self.disk.clone()));
+        fx.push(Effect::Note(self.disk));
         self.halt(Story::Stopped, fx);
     }
 

@@ -65,7 +65,7 @@ impl Failover {
         fx.extend([Effect::GrantLeases(false), Effect::Admit(false)]);
         self.disk.held = (register.epoch, register.holder);
         self.disk.intent = None;
-        fx.push(Effect::Note(self.disk.clone()));
+        fx.push(Effect::Note(self.disk));
         // A restarted server does not know what else it asked for: it first wins a raise.
         if matches!(self.state, State::Starting | State::Rejoining) {
             return self.ask_for_solo(view, fx);
@@ -89,7 +89,7 @@ impl Failover {
     fn act_on_own_pair(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
-        fx.push(Effect::Note(self.disk.clone()));
+        fx.push(Effect::Note(self.disk));
         match self.state {
             State::Solo(Toward::Asked(_)) => self.enter_as_main(register, fx),
             State::Asking => self.ask_for_solo(view, fx),
@@ -178,7 +178,7 @@ impl Failover {
     fn spend(&mut self, epoch: Epoch, fx: &mut Vec<Effect>) {
         if self.disk.spent < epoch {
             self.disk.spent = epoch;
-            fx.push(Effect::Note(self.disk.clone()));
+            fx.push(Effect::Note(self.disk));
         }
     }
 

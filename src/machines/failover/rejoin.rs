@@ -50,7 +50,7 @@ impl Failover {
             self.disk.held = (epoch, holder);
             self.disk.in_sync = false;
             self.disk.intent = None;
-            fx.push(Effect::Note(self.disk.clone()));
+            fx.push(Effect::Note(self.disk));
         }
         fx.extend([Effect::Stream(StreamVerdict::Rejoining), Effect::Story(Story::Rejoining(epoch))]);
     }
@@ -87,7 +87,7 @@ impl Failover {
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
         self.disk.intent = None;
-        fx.push(Effect::Note(self.disk.clone()));
+        fx.push(Effect::Note(self.disk));
         self.become_sub(fx);
         if let Some(loss) = self.lost {
             self.lose(loss, view, fx);
@@ -100,7 +100,7 @@ impl Failover {
             return;
         }
         self.disk.intent = Some(register);
-        fx.extend([Effect::Note(self.disk.clone()), Effect::Tell(TellPeer::Intended(register.epoch))]);
+        fx.extend([Effect::Note(self.disk), Effect::Tell(TellPeer::Intended(register.epoch))]);
     }
 
     pub(super) fn enter_wanted(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
