@@ -194,6 +194,7 @@ fn an_acknowledged_command_is_lost_if_either_journal_lacks_it_and_doubled_if_eit
     let mut short = History::of_a_day();
     short.entries.pop();
     assert_eq!(judged([&history, &history]), history::Comparison::default());
-    assert_eq!(judged([&history, &short]).lost, [command.clone()]);
-    assert_eq!(judged([&twice, &history]).doubled, [command]);
+    let only = vec![command];
+    assert_eq!(judged([&history, &short]).lost, only);
+    assert_eq!(judged([&twice, &history]).doubled, only);
 }
