@@ -127,6 +127,8 @@ fn authorise(world: &mut World) -> i64 {
 /// Two servers' directories.
 pub struct Servers {
     directory: TempDir,
+    /// Where the second server's store is, if it is not a file.
+    elsewhere: Option<String>,
 }
 
 pub const NAMES: [&str; 2] = ["hall-a", "hall-b"];
@@ -137,11 +139,24 @@ impl Servers {
         Self::each([&history.entries, &history.entries], [history.entries.len(); 2])
     }
 
+    /// As [`Servers::alike`], with the second store at `url`.
+    pub fn of_two_engines(history: &History, url: String) -> Self {
+        let entries = history.entries.as_slice();
+        Self { elsewhere: Some(url), ..Self::empty() }.filled([entries; 2], [entries.len(); 2])
+    }
+
     /// What each has stored, and how much of it is applied.
     pub fn each(stored: [&[SharedEntry<Row>]; 2], applied: [usize; 2]) -> Self {
-        let servers = Self { directory: TempDir::new().unwrap() };
+        Self::empty().filled(stored, applied)
+    }
+
+    fn empty() -> Self {
+        Self { directory: TempDir::new().unwrap(), elsewhere: None }
+    }
+
+    fn filled(self, stored: [&[SharedEntry<Row>]; 2], applied: [usize; 2]) -> Self {
         for index in 0..2 {
-            let target = servers.target(index);
+            let target = self.target(index);
             std::fs::create_dir_all(&target.journal).unwrap();
             let limits = Limits { segment_bytes: 2 << 20, ..Limits::default() };
             let files = Directory::open(&target.journal).unwrap();
@@ -150,12 +165,13 @@ impl Servers {
             journal.sync().unwrap();
             store::open::<Ledger>(&target.store).unwrap().apply(&stored[index][..applied[index]]).unwrap();
         }
-        servers
+        self
     }
 
     pub fn target(&self, index: usize) -> Target {
         let own = self.directory.path().join(NAMES[index]);
-        let store = format!("sqlite:{}", own.join("store.db").display());
+        let elsewhere = self.elsewhere.clone().filter(|_| index == 1);
+        let store = elsewhere.unwrap_or_else(|| format!("sqlite:{}", own.join("store.db").display()));
         Target { name: NAMES[index].into(), store, journal: own.join("journal") }
     }
 
