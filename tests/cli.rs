@@ -241,6 +241,65 @@ fn a_load_saves_each_id_before_it_is_sent_and_records_one_answer_for_it() {
     assert!(requests.iter().all(|arrived| arrived.request["rate_table_ver"] == 7));
 }
 
+#[test]
+fn a_load_interrupted_while_nobody_answers_ends_soon_with_its_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![Act::ExecuteAndFallSilent; 100]);
+    let (terminals, address) = (terminals_file(directory.path()), service.address.to_string());
+    let history = directory.path().join("history.jsonl");
+    let arguments = ["load", "--plain", "--address", &address, "--terminals-file", &terminals, "--terminals", "1", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
+    command.args(arguments).args(["--seconds", "600", "--history", history.to_str().unwrap()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = service.arrived.iter().find(|arrived| !is_greeting(&arrived.request)).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stdout(&output).contains(r#""interrupted":true"#));
+    let told = duplex::cli::history::read(BufReader::new(std::fs::File::open(&history).unwrap())).unwrap();
+    assert_eq!(first.request["command_id"], told[0].command_id, "the unanswered command is in the history");
+}
+
+/// A service behind TLS of the pair's authority: every line is answered `ok`.
+fn tls_service(identity: duplex::wire::identity::Identity) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = duplex::wire::tls::terminal_server(&identity).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut tls = BufReader::new(rustls::StreamOwned::new(connection, stream.unwrap()));
+            let mut line = String::new();
+            // A stranger's hello ends the handshake, and with it this connection.
+            while tls.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                let request: Value = serde_json::from_str(&line).unwrap();
+                let answer = json!({ "command_id": request["command_id"], "status": "ok", "body": {} });
+                writeln!(tls.get_mut(), "{answer}").unwrap();
+                line.clear();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn over_tls_a_terminal_believes_the_pairs_own_authority_and_no_other() {
+    use duplex::wire::{identity::Identity, pki};
+    let directory = tempfile::tempdir().unwrap();
+    let authorities = [pki::PairAuthority::create().unwrap(), pki::PairAuthority::create().unwrap()];
+    let issued = authorities[0].issue(pki::CertificateRole::Terminal, &[]).unwrap();
+    let address = tls_service(Identity::from_pem(authorities[0].certificate_pem(), &issued).unwrap()).to_string();
+    let codes = authorities.map(|authority| {
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, authority.certificate_pem()).unwrap();
+        let arguments = ["terminal", "--ca", ca.to_str().unwrap(), "--address", &address, "--terminal", "S001"];
+        let state = directory.path().join("state.json");
+        let rest = ["--key", "k", "--patience", "0", "--state", state.to_str().unwrap(), "heartbeat"];
+        duplex(&[&arguments[..], &rest[..]].concat()).status.code()
+    });
+    assert_eq!(codes, [Some(0), Some(4)]);
+}
+
 /// Imports `rows` sample rows; the arguments that all imports here share.
 fn import(address: SocketAddr, directory: &Path, file: &str, more: &[&str]) -> Output {
     let (address, terminals) = (address.to_string(), terminals_file(directory));

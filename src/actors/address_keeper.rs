@@ -153,7 +153,12 @@ impl Keeping {
         self.announce(address);
         info!(self.log, "took the address"; "address" => address.to_string(), "interface" => &self.addresses.interface);
         let now = Instant::now();
-        self.held.push(Held { address, since: now, announce_at: now + next_announcement(Duration::ZERO), refresh_at: now + limits::ALIAS_REFRESH });
+        self.held.push(Held {
+            address,
+            since: now,
+            announce_at: now + next_announcement(Duration::ZERO),
+            refresh_at: now + limits::ALIAS_REFRESH,
+        });
     }
 
     async fn add(&self, address: Ipv4Addr) -> Result<(), NetworkError> {

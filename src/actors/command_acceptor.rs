@@ -112,7 +112,13 @@ impl<A: Application> CommandAcceptor<A> {
     fn listen(&self, ctx: &mut Context<Self>) {
         let listener = self.listener.borrow().as_ref().map(std::net::TcpListener::try_clone);
         let Some(Ok(listener)) = listener else { return };
-        let accept = accept_terminals(Rc::clone(&self.edge), listener, self.listening.tls.clone(), self.alive.subscribe(), self.log.clone());
+        let accept = accept_terminals(
+            Rc::clone(&self.edge),
+            listener,
+            self.listening.tls.clone(),
+            self.alive.subscribe(),
+            self.log.clone(),
+        );
         ctx.spawn(accept.into_actor(self).map(|(), _, _| ()));
         info!(self.log, "listens for terminals"; "address" => self.listening.address.to_string(),
             "tls" => self.listening.tls.is_some());
@@ -185,7 +191,10 @@ impl<A: Application> Edge<A> {
         let (epoch, sequence) = reply.place.unwrap_or((leaving.epoch, self.storage.board.confirmed()));
         let stored_on = Some(if both { StoredOn::Both } else { StoredOn::One });
         let (response, day, repeated) = (&reply.response, reply.day, reply.repeated);
-        encode_answer(out, &Answer { command_id: Some(reply.command_id), response, stored_on, epoch, sequence, day, mode, repeated });
+        encode_answer(
+            out,
+            &Answer { command_id: Some(reply.command_id), response, stored_on, epoch, sequence, day, mode, repeated },
+        );
     }
 
     fn deliver(&self, answers: Vec<Leaving<Reply>>) {

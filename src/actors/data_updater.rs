@@ -18,7 +18,8 @@ use crate::machines::failover::Rule;
 use crate::model::application::{Day, PairCode};
 use crate::model::entry::SharedEntry;
 use crate::model::{
-    Application, CommandRecord, Draft, Entry, Epoch, Position, Request, Response, Row, Sequence, Status, StreamNo, Unavailable, Verdict,
+    Application, CommandRecord, Draft, Entry, Epoch, Position, Request, Response, Row, Sequence, Status, StreamNo, Unavailable,
+    Verdict,
 };
 use crate::store::{Store, StoreError};
 
@@ -99,7 +100,11 @@ struct Outcome<A: Application> {
 enum Ended<Q> {
     Entry(Response, Option<Day>),
     /// Rests on everything executed, and on this server being Main now.
-    Read { response: Response, place: Option<(Epoch, Sequence)>, repeated: bool },
+    Read {
+        response: Response,
+        place: Option<(Epoch, Sequence)>,
+        repeated: bool,
+    },
     Retry(PairCode),
     Query(Q),
 }
@@ -119,7 +124,10 @@ impl<A: Application> DataUpdater<A> {
     }
 
     fn work(&mut self, ctx: &mut Context<Self>) {
-        if self.starting.is_some() || self.stalled.is_some() || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX) {
+        if self.starting.is_some()
+            || self.stalled.is_some()
+            || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX)
+        {
             // AppliedMoved comes back here.
             return;
         }

@@ -92,3 +92,6 @@ pub struct Sick {
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct StorageReborn;
+
+#[cfg(test)]
+mod tests;

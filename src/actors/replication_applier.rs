@@ -151,9 +151,9 @@ impl<A: Application> ReplicationApplier<A> {
 
     fn checkpoint(&mut self, applied: Sequence) {
         self.checkpointed = applied;
-        let checkpoints = self.checkpoints.get_or_insert_with(|| {
-            checkpoint_thread(Arc::clone(&self.open_store), self.journal.clone(), self.log.clone())
-        });
+        let checkpoints = self
+            .checkpoints
+            .get_or_insert_with(|| checkpoint_thread(Arc::clone(&self.open_store), self.journal.clone(), self.log.clone()));
         // A full queue means that one is under way, and another one will follow.
         let _ = checkpoints.try_send(applied);
     }
@@ -224,7 +224,9 @@ fn checkpoint_thread<A: Application>(
                     store = Some(opened);
                     journal.do_send(StoreSynced(checkpoint.synced.sequence));
                 }
-                Err(error) => warn!(log, "no checkpoint; the store's log grows until the next one"; "reason" => error.to_string()),
+                Err(error) => {
+                    warn!(log, "no checkpoint; the store's log grows until the next one"; "reason" => error.to_string())
+                }
             }
         }
     };

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::client::Terminal;
 use crate::ledger::rows::TerminalKind;
+use crate::model::TerminalId;
 
 /// One row of `terminals.csv` (`terminal_id,kind,key`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -30,6 +31,14 @@ pub fn read(file: &Path) -> Result<Vec<Enrolled>, Failure> {
     let bad = |e: csv::Error| Failure::usage(format!("{}: {e}", file.display()));
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).map_err(bad)?;
     let rows: Vec<Enrolled> = reader.deserialize().collect::<Result<_, _>>().map_err(bad)?;
+    let plain = |id: &str| (1..=TerminalId::LEN_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    if let Some(row) = rows.iter().find(|row| !plain(&row.terminal_id)) {
+        let (id, most) = (&row.terminal_id, TerminalId::LEN_MAX);
+        return Err(Failure::usage(format!(
+            "{}: terminal_id {id:?} is not 1 to {most} visible ASCII characters",
+            file.display()
+        )));
+    }
     if rows.is_empty() {
         return Err(Failure::usage(format!("{}: names no terminal", file.display())));
     }

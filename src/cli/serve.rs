@@ -1,9 +1,11 @@
 //! `duplex serve`: one server of the pair.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use super::Failure;
 use crate::config::Config;
+use crate::run;
 
 /// Run one server of the pair until SIGTERM or Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -16,8 +18,13 @@ pub struct Args {
 /// Reads the configuration and serves.
 ///
 /// # Errors
-/// A bad configuration, in one line that names file and key.
+/// A bad configuration, or a file, key or address that cannot be opened: one line that names it. A server that left its pair in
+/// distress fails with an empty line: its log has said why.
 pub fn run(args: Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(|e| Failure::failed(e.0))?;
-    Err(Failure::failed(format!("cannot serve as {}: this build has no server half", config.server.name)))
+    let opened = run::open(config).map_err(|e| Failure::failed(e.0))?;
+    match run::serve(opened) {
+        ExitCode::SUCCESS => Ok(()),
+        _ => Err(Failure::failed(String::new())),
+    }
 }

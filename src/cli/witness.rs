@@ -1,28 +1,143 @@
 //! `duplex witness`: the third opinion.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+use slog::info;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use crate::arbiter::witness_frames::WitnessStatus;
+use crate::arbiter::{Witness, WitnessClient};
+use crate::config::{self, Level, LogFormat};
+use crate::layout::WitnessKeys;
+use crate::telemetry;
+use crate::wire::identity::load_authority;
+
+/// The one stream of a witness's log.
+const STREAM: &str = "witness";
+/// A person waits for the status; a witness answers within milliseconds.
+const STATUS_LIMIT: Duration = Duration::from_secs(3);
 
 /// Run the third opinion: one small fsynced file that says who may acknowledge.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
-    /// Where both servers reach the witness.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
-    /// Directory of the witness's file.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Directory of CA, certificate and key, as `duplex init` wrote it for the witness.
-    #[arg(long, value_name = "DIR")]
-    pub keys: PathBuf,
+    #[command(flatten)]
+    serve: Option<Serve>,
+    #[command(subcommand)]
+    action: Option<Action>,
 }
 
-/// Serves the register until SIGTERM or Ctrl-C.
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// Where both servers reach the witness.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Directory of the witness's file; must exist.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Directory of CA, certificate and key, as `duplex init` wrote it for the witness.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Print the log as JSON objects.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Ask a running witness what it holds.
+    Status(Status),
+}
+
+#[derive(Debug, clap::Args)]
+struct Status {
+    /// Where the witness listens.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    address: SocketAddr,
+    /// Directory of CA, certificate and key of the witness.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Serves the register until SIGTERM or Ctrl-C, or asks one that is served.
 ///
 /// # Errors
-/// What keeps it from serving, in one line.
+/// What keeps it from serving or from being asked, in one line.
 pub fn run(args: Args) -> Result<(), Failure> {
-    Err(Failure::failed(format!("cannot listen at {}: this build has no witness", args.listen)))
+    match (args.action, args.serve) {
+        (Some(Action::Status(status)), _) => super::block_on(show(status)),
+        (None, Some(serve)) => serve_until_told(&serve),
+        (None, None) => Err(Failure::usage("--listen, --data and --keys are needed to run a witness")),
+    }
+}
+
+fn serve_until_told(args: &Serve) -> Result<(), Failure> {
+    must_exist(&args.data)?;
+    let keys = WitnessKeys(args.keys.clone());
+    let identity = keys.identity().map_err(failed)?;
+    let authority = load_authority(&keys.authority()).map_err(failed)?;
+    let format = if args.json { LogFormat::Json } else { LogFormat::Human };
+    let settings = config::Log { format, level: Level::Info, ..config::Log::default() };
+    let (logs, _guard) = telemetry::start(&settings, &args.data, &[STREAM]).map_err(failed)?;
+    let log = logs.for_actor(STREAM);
+    let witness = Witness::open(&args.data, &identity, authority, log.clone()).map_err(failed)?;
+
+    super::runtime()?.block_on(async {
+        // Before anybody can know that it runs: a signal must find its listener.
+        let told = told_to_end()?;
+        let cannot = |e| Failure::failed(format!("cannot listen at {}: {e}", args.listen));
+        let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
+        info!(log, "listening"; "address" => %args.listen, "authority" => identity.authority_fingerprint());
+        tokio::select! {
+            () = witness.serve(listener) => {}
+            signal = told => info!(log, "told to end"; "signal" => signal),
+        }
+        Ok(())
+    })
+}
+
+/// A disk that is not mounted must not look like a new witness.
+fn must_exist(data: &Path) -> Result<(), Failure> {
+    if data.is_dir() { Ok(()) } else { Err(Failure::failed(format!("--data: {} is no directory", data.display()))) }
+}
+
+fn told_to_end() -> Result<impl Future<Output = &'static str>, Failure> {
+    let listen = |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen to signals: {e}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+async fn show(args: Status) -> Result<(), Failure> {
+    let identity = WitnessKeys(args.keys).identity().map_err(failed)?;
+    let client = WitnessClient::new(args.address, &identity).map_err(failed)?;
+    let status = client.status(STATUS_LIMIT).await.map_err(failed)?;
+    if args.json { super::print_json(&status) } else { super::print_line(&in_words(&status)) }
+}
+
+fn in_words(status: &WitnessStatus) -> String {
+    let holds = match &status.register {
+        None => "holds no register yet: the pair's servers bring the first one".to_owned(),
+        Some(register) => {
+            format!("epoch {}, {:?}, recorded position {}", register.epoch.0, register.holder, register.recorded)
+        }
+    };
+    let refuses = status.refuses.as_ref().map_or(String::new(), |why| format!("\ngrants nothing: {why}"));
+    format!("{holds}\n{} asks answered, {} changes landed since it started{refuses}", status.answered, status.landed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(error.to_string())
 }

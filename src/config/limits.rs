@@ -97,3 +97,5 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
 pub const ADDRESS_LOOK: Duration = Duration::from_millis(50);
 /// Foreign hardware addresses kept for the status.
 pub const CONFLICTS_SHOWN_MAX: usize = 8;
+/// Connections that the kernel keeps for a listener until they are accepted: a storm of 3,500 terminals at 500/s.
+pub const LISTEN_QUEUE: i32 = 4_096;

@@ -46,6 +46,7 @@ fn date(day: i32) -> Option<civil::Date> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

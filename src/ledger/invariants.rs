@@ -1,7 +1,8 @@
 //! The ledger's promises, checked over the rows of one server. `audit` runs these on both servers, at close and on demand; each
-//! takes rows in key order and names what is wrong. Streaming: memory grows with accounts and payouts, not with ledger rows.
+//! takes rows in key order and names what is wrong. Streaming: memory grows with accounts and member days, not with ledger rows;
+//! only I4 keeps the number and command of each ledger row whose record is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::chain;
@@ -112,7 +113,7 @@ pub fn liability(
         *stored.entry(account.rate_id).or_default() += i128::from(account.balance);
     }
     out.compare("ledger", "transfers", 0, transferred);
-    for rate_id in closing.keys().chain(stored.keys()).copied().collect::<std::collections::BTreeSet<_>>() {
+    for rate_id in closing.keys().chain(stored.keys()).copied().collect::<BTreeSet<_>>() {
         let of = |map: &BTreeMap<i64, i128>| map.get(&rate_id).copied().unwrap_or_default();
         out.compare("rate", rate_id, of(&closing), of(&stored));
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::model::application::{Day, PairCode};
 use crate::model::{Application, Bad, Draft, Request, Response, Rows, Status, Unavailable, UnixMs, Verdict};
 
+pub mod analysis;
 pub mod calendar;
 pub mod call;
 pub mod chain;
@@ -56,6 +57,14 @@ impl Application for Ledger {
 
     fn parse(&self, name: &str, body: &str) -> Result<Command, Bad> {
         Command::parse(name, body)
+    }
+
+    fn is_slow(&self, name: &str) -> bool {
+        name == "sign_in"
+    }
+
+    fn prepare(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        commands::sign_in::derive(body, &self.secrets)
     }
 
     fn identify(&self, request: &Request<Command>, rows: &mut dyn Rows<Row>) -> Result<Option<Response>, Unavailable> {

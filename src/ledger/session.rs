@@ -111,6 +111,7 @@ fn bytes_from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_not_read() {
-        for token in ["", "0", "zz", "00", "é", &"0".repeat(200)] {
+        for token in ["", "0", "zz", "00", "é", &"f".repeat(200)] {
             assert!(Unverified::<StaffSession>::read(token).is_none(), "{token}");
         }
     }

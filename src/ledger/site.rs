@@ -1,7 +1,6 @@
 //! The first rows of a site: what `duplex init` writes before there is any command.
 
 use std::collections::HashSet;
-use std::hash::Hash;
 
 use serde::Deserialize;
 
@@ -165,15 +164,14 @@ fn counted(field: &str, count: usize, most: usize) -> Result<(), Bad> {
     if (1..=most).contains(&count) { Ok(()) } else { Err(bad(field, &format!("{count} given, expected 1 to {most}"))) }
 }
 
-fn unique<T: Eq + Hash + std::fmt::Display>(list: &str, field: &str, mut names: impl Iterator<Item = T>) -> Result<(), Bad> {
+fn unique<'a>(list: &str, field: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Bad> {
     let mut seen = HashSet::new();
-    let mut place = 0;
-    names.try_for_each(|name| {
-        let reason = format!("{name} stands twice");
-        let new = seen.insert(name);
-        place += 1;
-        if new { Ok(()) } else { Err(bad(&format!("{list}[{}].{field}", place - 1), &reason)) }
-    })
+    for (place, name) in names.enumerate() {
+        if !seen.insert(name) {
+            return Err(bad(&format!("{list}[{place}].{field}"), &format!("{name} stands twice")));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn bad(field: &str, reason: &str) -> Bad {

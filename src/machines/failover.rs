@@ -178,6 +178,12 @@ impl Failover {
             (State::Main, Event::RefreshDue) | (State::Solo(Toward::Nothing | Toward::Level), Event::RefreshDue) => {
                 self.refresh(view, &mut fx);
             }
+            // A request of its own may still land: whoever does not look would never act on it.
+            (State::Starting | State::Comparing | State::Sub | State::Rejoining, Event::RefreshDue)
+                if self.disk.spent > self.disk.held.0 =>
+            {
+                fx.push(Effect::ReadRegister);
+            }
             (State::Main, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
             (State::Comparing, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
 

@@ -93,11 +93,7 @@ impl Machine {
         let all = 0..outline.actors.len();
         Self {
             groups: outline.groups.iter().map(|_| Group::new(now)).collect(),
-            actors: outline
-                .actors
-                .iter()
-                .map(|_| Actor::new(now, all.clone()))
-                .collect(),
+            actors: outline.actors.iter().map(|_| Actor::new(now, all.clone())).collect(),
             mode: Mode::Serving,
             failures: VecDeque::new(),
             now: now.elapsed,
@@ -129,10 +125,7 @@ impl Machine {
             Mode::Serving => {
                 let resting = self.actors.iter().filter(|actor| actor.is_resting());
                 // Those whose moment has passed wait for others, that is for an event.
-                resting
-                    .map(|actor| actor.not_before)
-                    .filter(|&moment| moment > self.now)
-                    .min()
+                resting.map(|actor| actor.not_before).filter(|&moment| moment > self.now).min()
             }
             Mode::Stopping { deadline } => Some(deadline),
             Mode::Escalated | Mode::Stopped => None,
@@ -200,9 +193,7 @@ impl Machine {
     fn stop(&mut self, deadline: Duration) {
         self.mode = match self.mode {
             Mode::Serving | Mode::Escalated => Mode::Stopping { deadline },
-            Mode::Stopping { deadline: set } => Mode::Stopping {
-                deadline: set.min(deadline),
-            },
+            Mode::Stopping { deadline: set } => Mode::Stopping { deadline: set.min(deadline) },
             Mode::Stopped => Mode::Stopped,
         };
     }
@@ -230,8 +221,7 @@ impl Machine {
         actor.life += 1;
         actor.down = None;
         actor.enter(now, Phase::Starting);
-        self.effects
-            .push(Effect::Order(id, Order::Run { life: actor.life }));
+        self.effects.push(Effect::Order(id, Order::Run { life: actor.life }));
     }
 
     /// The last that started stops first; at the deadline the rest is left behind.
@@ -242,8 +232,7 @@ impl Machine {
             return self.end(Stopped::default());
         };
         if now.elapsed >= deadline {
-            self.effects
-                .extend(staying.iter().map(|&id| Effect::Order(id, Order::Leave)));
+            self.effects.extend(staying.iter().map(|&id| Effect::Order(id, Order::Leave)));
             let path = |&id: &ActorId| self.outline.actors[id].path.clone();
             let left_behind = staying.iter().map(path).collect();
             return self.end(Stopped { left_behind });
@@ -263,12 +252,7 @@ impl Machine {
 
 impl Group {
     fn new(now: Moment) -> Self {
-        Self {
-            recent: VecDeque::new(),
-            restarts: 0,
-            last_exit: None,
-            since: now.unix_ms,
-        }
+        Self { recent: VecDeque::new(), restarts: 0, last_exit: None, since: now.unix_ms }
     }
 }
 
@@ -313,10 +297,7 @@ impl Actor {
             End::Panicked(text) => text.clone(),
             End::ByItself => "ended by itself".to_owned(),
         };
-        self.last_exit = Some(Exit {
-            text,
-            at: now.unix_ms,
-        });
+        self.last_exit = Some(Exit { text, at: now.unix_ms });
         self.down = Some(end.clone());
     }
 }

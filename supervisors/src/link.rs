@@ -16,10 +16,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new() -> Self {
-        Self {
-            standing: Mutex::new((Order::Hold { life: 0 }, None)),
-            progress: AtomicU64::new(0),
-        }
+        Self { standing: Mutex::new((Order::Hold { life: 0 }, None)), progress: AtomicU64::new(0) }
     }
 
     pub(crate) fn give(&self, order: Order) {

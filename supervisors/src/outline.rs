@@ -47,13 +47,7 @@ pub(crate) struct Outline {
 
 impl Outline {
     /// Begin a group; what is added until its `close` is inside it.
-    pub(crate) fn open(
-        &mut self,
-        name: String,
-        strategy: Strategy,
-        intensity: Intensity,
-        backoff: Backoff,
-    ) {
+    pub(crate) fn open(&mut self, name: String, strategy: Strategy, intensity: Intensity, backoff: Backoff) {
         let id = self.groups.len();
         let parent = self.open.last().copied();
         if let Some(parent) = parent {
@@ -74,32 +68,15 @@ impl Outline {
     }
 
     pub(crate) fn actor(&mut self, name: String, restart: Restart) {
-        let group = *self
-            .open
-            .last()
-            .expect("an actor is added between a group's open and close");
-        let above = self
-            .open
-            .iter()
-            .skip(1)
-            .map(|&group| format!("{}/", self.groups[group].name));
+        let group = *self.open.last().expect("an actor is added between a group's open and close");
+        let above = self.open.iter().skip(1).map(|&group| format!("{}/", self.groups[group].name));
         let path = above.collect::<String>() + &name;
-        self.groups[group]
-            .members
-            .push(Member::Actor(self.actors.len()));
-        self.actors.push(ActorOutline {
-            name,
-            path,
-            group,
-            restart,
-        });
+        self.groups[group].members.push(Member::Actor(self.actors.len()));
+        self.actors.push(ActorOutline { name, path, group, restart });
     }
 
     pub(crate) fn close(&mut self) {
-        let group = self
-            .open
-            .pop()
-            .expect("a group is closed after it was opened");
+        let group = self.open.pop().expect("a group is closed after it was opened");
         self.groups[group].range.end = self.actors.len();
         self.groups[group].below.end = self.groups.len();
     }

@@ -54,10 +54,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
         let message = text(payload.as_ref());
         // A panic that was resumed, not begun, passes no hook: then the newest one noted is
         // another.
-        let location = NEWEST
-            .take()
-            .filter(|newest| newest.message == message)
-            .and_then(|newest| newest.location);
+        let location = NEWEST.take().filter(|newest| newest.message == message).and_then(|newest| newest.location);
         Panic { message, location }
     })
 }
@@ -66,10 +63,7 @@ fn note(info: &PanicHookInfo<'_>) {
     if GUARDED.try_with(Cell::get) != Ok(true) {
         return;
     }
-    let panic = Panic {
-        message: text(info.payload()),
-        location: info.location().map(ToString::to_string),
-    };
+    let panic = Panic { message: text(info.payload()), location: info.location().map(ToString::to_string) };
     let _ = NEWEST.try_with(|newest| newest.replace(Some(panic)));
 }
 
@@ -91,10 +85,7 @@ mod tests {
     #[test]
     fn message_and_place_of_a_panic_are_kept() {
         let text = caught(|| panic!("number {}", 7));
-        assert!(
-            text.starts_with("panicked at ") && text.contains("panics.rs:"),
-            "{text}"
-        );
+        assert!(text.starts_with("panicked at ") && text.contains("panics.rs:"), "{text}");
         assert!(text.ends_with(": number 7"), "{text}");
     }
 
@@ -117,9 +108,6 @@ mod tests {
     fn a_panic_outside_is_not_kept_for_later() {
         listen();
         let _ = panic::catch_unwind(|| panic!("same words"));
-        assert_eq!(
-            caught(|| panic::resume_unwind(Box::new("same words"))),
-            "panicked: same words"
-        );
+        assert_eq!(caught(|| panic::resume_unwind(Box::new("same words"))), "panicked: same words");
     }
 }

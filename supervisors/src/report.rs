@@ -27,9 +27,7 @@ pub struct Report {
 impl Report {
     /// The report of a child by its path below this one, such as `storage/journal-writer`.
     pub fn find(&self, path: &str) -> Option<&Report> {
-        path.split('/').try_fold(self, |report, name| {
-            report.children.iter().find(|child| child.name == name)
-        })
+        path.split('/').try_fold(self, |report, name| report.children.iter().find(|child| child.name == name))
     }
 }
 

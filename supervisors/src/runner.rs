@@ -42,19 +42,12 @@ impl Post {
 impl Drop for Post {
     fn drop(&mut self) {
         let last_words = self.last_words.take();
-        self.tell(Event::Left {
-            actor: self.actor,
-            last_words,
-        });
+        self.tell(Event::Left { actor: self.actor, last_words });
     }
 }
 
-pub(crate) fn launch<A>(
-    post: Post,
-    seat: Seat<A>,
-    arbiter: &ArbiterHandle,
-    build: impl FnMut() -> A + Send + 'static,
-) where
+pub(crate) fn launch<A>(post: Post, seat: Seat<A>, arbiter: &ArbiterHandle, build: impl FnMut() -> A + Send + 'static)
+where
     A: Actor<Context = Context<A>> + Supervised,
 {
     // On an arbiter that has stopped the closure is dropped, and `Post` with it: that is the
@@ -133,10 +126,7 @@ where
     fn hold(&mut self, life: u64) {
         if life > self.held {
             self.held = life;
-            self.post.tell(Event::Held {
-                actor: self.post.actor,
-                life,
-            });
+            self.post.tell(Event::Held { actor: self.post.actor, life });
         }
     }
 
@@ -155,10 +145,7 @@ where
             Ok(Poll::Pending) if self.settled => {}
             Ok(Poll::Pending) => {
                 self.settled = true;
-                self.post.tell(Event::Started {
-                    actor: self.post.actor,
-                    life,
-                });
+                self.post.tell(Event::Started { actor: self.post.actor, life });
             }
             Ok(Poll::Ready(())) => self.went_down(End::ByItself),
             Err(panic) => self.went_down(End::Panicked(panic.to_string())),
@@ -187,11 +174,7 @@ where
 
     fn went_down(&mut self, end: End) {
         self.alive = false;
-        self.post.tell(Event::Exited {
-            actor: self.post.actor,
-            life: self.life,
-            end,
-        });
+        self.post.tell(Event::Exited { actor: self.post.actor, life: self.life, end });
     }
 
     /// Build the actor, or let it be reborn where it is.
@@ -204,10 +187,7 @@ where
         } else {
             self.actor = Some(self.house());
         }
-        let mail = Mail {
-            queue: Rc::clone(&self.queue),
-            link: Arc::clone(&self.post.link),
-        };
+        let mail = Mail { queue: Rc::clone(&self.queue), link: Arc::clone(&self.post.link) };
         if let Some(Housed { context, .. }) = &mut self.actor {
             context.ctx().spawn(mail);
         }
@@ -218,10 +198,7 @@ where
         let (connected, unused) = channel(0);
         let mut context = Context::with_receiver(unused);
         *context.parts() = ContextParts::new(self.queue.borrow().sender_producer());
-        Housed {
-            context: context.into_future(actor),
-            _connected: Addr::new(connected),
-        }
+        Housed { context: context.into_future(actor), _connected: Addr::new(connected) }
     }
 
     fn poll_actor(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -275,12 +252,7 @@ where
 {
     type Output = ();
 
-    fn poll(
-        self: Pin<&mut Self>,
-        actor: &mut A,
-        ctx: &mut Context<A>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, actor: &mut A, ctx: &mut Context<A>, cx: &mut TaskContext<'_>) -> Poll<()> {
         for _ in 0..MESSAGES_PER_TURN {
             if ctx.waiting() {
                 // The context polls this again when it has waited.

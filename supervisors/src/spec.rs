@@ -143,14 +143,8 @@ impl Group {
         Self {
             name: name.into(),
             strategy,
-            intensity: Intensity {
-                restarts: 1,
-                within: Duration::from_secs(5),
-            },
-            backoff: Backoff {
-                first: Duration::from_millis(10),
-                cap: Duration::from_secs(1),
-            },
+            intensity: Intensity { restarts: 1, within: Duration::from_secs(5) },
+            backoff: Backoff { first: Duration::from_millis(10), cap: Duration::from_secs(1) },
             members: Vec::new(),
         }
     }
@@ -202,10 +196,7 @@ impl Group {
             return refuse(format!("{restarts} restarts within a window of no length"));
         }
         if self.backoff.first > self.backoff.cap {
-            return refuse(format!(
-                "first backoff {:?} is above its cap {:?}",
-                self.backoff.first, self.backoff.cap
-            ));
+            return refuse(format!("first backoff {:?} is above its cap {:?}", self.backoff.first, self.backoff.cap));
         }
         let mut names: Vec<&str> = Vec::new();
         for member in &self.members {
@@ -234,9 +225,9 @@ impl Member {
     fn check(&self, above: &str) -> Result<(), StartError> {
         match self {
             Member::Group(group) => group.check(above),
-            Member::Actor(child) if child.hang_limit.is_zero() => Err(StartError::Specification(
-                format!("actor {above}{}: hang limit of no length", child.name),
-            )),
+            Member::Actor(child) if child.hang_limit.is_zero() => {
+                Err(StartError::Specification(format!("actor {above}{}: hang limit of no length", child.name)))
+            }
             Member::Actor(_) => Ok(()),
         }
     }
@@ -253,8 +244,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     fn enter(&mut self, group: Group) {
-        self.outline
-            .open(group.name, group.strategy, group.intensity, group.backoff);
+        self.outline.open(group.name, group.strategy, group.intensity, group.backoff);
         for member in group.members {
             match member {
                 Member::Group(group) => self.enter(group),

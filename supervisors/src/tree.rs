@@ -50,11 +50,7 @@ impl Tree {
     /// Wait until the tree has ended: given up, or stopped. The program decides what follows.
     pub async fn wait(&self) -> Ended {
         let mut status = self.status.clone();
-        let ended = status
-            .wait_for(|status| status.ended.is_some())
-            .await
-            .ok()
-            .and_then(|status| status.ended.clone());
+        let ended = status.wait_for(|status| status.ended.is_some()).await.ok().and_then(|status| status.ended.clone());
         ended.unwrap_or_else(|| self.unsupervised())
     }
 
@@ -62,10 +58,7 @@ impl Tree {
     /// Returns the last report if the tree stops before.
     pub async fn until(&self, mut condition: impl FnMut(&Report) -> bool) -> Report {
         let mut status = self.status.clone();
-        let met = status
-            .wait_for(|status| condition(&status.report))
-            .await
-            .map(|status| status.report.clone());
+        let met = status.wait_for(|status| condition(&status.report)).await.map(|status| status.report.clone());
         met.unwrap_or_else(|_| self.report())
     }
 
@@ -80,9 +73,7 @@ impl Tree {
         let stopped = stopped.ok().and_then(|status| status.stopped.clone());
         stopped.unwrap_or_else(|| {
             let all = self.report().children.into_iter().map(|child| child.name);
-            Stopped {
-                left_behind: all.collect(),
-            }
+            Stopped { left_behind: all.collect() }
         })
     }
 
@@ -91,44 +82,25 @@ impl Tree {
     fn unsupervised(&self) -> Ended {
         let report = self.report();
         let cause = "the supervising thread has panicked".to_owned();
-        Ended::Escalated(Box::new(Escalation {
-            child: String::new(),
-            cause,
-            failures: Vec::new(),
-            report,
-        }))
+        Ended::Escalated(Box::new(Escalation { child: String::new(), cause, failures: Vec::new(), report }))
     }
 }
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tree")
-            .field("report", &self.status.borrow().report)
-            .finish_non_exhaustive()
+        f.debug_struct("Tree").field("report", &self.status.borrow().report).finish_non_exhaustive()
     }
 }
 
 pub(crate) fn start(plan: Plan, on_hang: Box<dyn FnMut(Hang) + Send>) -> io::Result<Tree> {
     panics::listen();
-    let Plan {
-        outline,
-        launches,
-        hang_limits,
-    } = plan;
+    let Plan { outline, launches, hang_limits } = plan;
     let (sender, events) = mpsc::channel();
-    let names = outline
-        .actors
-        .iter()
-        .map(|actor| actor.path.clone())
-        .collect();
+    let names = outline.actors.iter().map(|actor| actor.path.clone()).collect();
     let links: Vec<_> = launches.iter().map(|_| Arc::new(Link::new())).collect();
     let start = Instant::now();
     let machine = Machine::new(outline, moment(start));
-    let (publish, status) = watch::channel(Status {
-        report: machine.report(),
-        ended: None,
-        stopped: None,
-    });
+    let (publish, status) = watch::channel(Status { report: machine.report(), ended: None, stopped: None });
     let overseer = Overseer {
         start,
         machine,
@@ -140,31 +112,16 @@ pub(crate) fn start(plan: Plan, on_hang: Box<dyn FnMut(Hang) + Send>) -> io::Res
         on_hang,
         publish,
     };
-    thread::Builder::new()
-        .name("supervisor".to_owned())
-        .spawn(move || overseer.run())?;
+    thread::Builder::new().name("supervisor".to_owned()).spawn(move || overseer.run())?;
     for (actor, (launch, link)) in launches.into_iter().zip(links).enumerate() {
-        launch(Post {
-            actor,
-            events: sender.clone(),
-            link,
-            last_words: None,
-        });
+        launch(Post { actor, events: sender.clone(), link, last_words: None });
     }
-    Ok(Tree {
-        status,
-        events: sender,
-    })
+    Ok(Tree { status, events: sender })
 }
 
 fn moment(start: Instant) -> Moment {
-    let unix = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Moment {
-        elapsed: start.elapsed(),
-        unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-    }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment { elapsed: start.elapsed(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// Lives on the supervising thread: translates between the deciding machine and the world.
@@ -199,10 +156,7 @@ impl Overseer {
     /// Until the next decision or the next look, whichever is earlier.
     fn patience(&self) -> Duration {
         let period = self.watch.period();
-        let due = self
-            .machine
-            .due()
-            .map(|due| due.saturating_sub(self.start.elapsed()));
+        let due = self.machine.due().map(|due| due.saturating_sub(self.start.elapsed()));
         due.map_or(period, |due| due.min(period))
     }
 
@@ -235,17 +189,11 @@ impl Overseer {
         let now = Instant::now();
         let passed = now - self.last_look;
         self.last_look = now;
-        for finding in self
-            .watch
-            .look(passed, self.links.iter().map(|link| link.progress()))
-        {
+        for finding in self.watch.look(passed, self.links.iter().map(|link| link.progress())) {
             match finding {
                 Finding::Hung { actor, lasted } => {
                     self.step(Event::Hung { actor });
-                    let hang = Hang {
-                        child: self.names[actor].clone(),
-                        lasted,
-                    };
+                    let hang = Hang { child: self.names[actor].clone(), lasted };
                     // A panic in it must not end the supervision; the panic hook has told of it.
                     let _ = panics::guarded(|| (self.on_hang)(hang));
                 }

@@ -31,10 +31,7 @@ struct Seen {
 
 impl Watch {
     pub(crate) fn new(limits: Vec<Duration>) -> Self {
-        Self {
-            seen: vec![Seen::default(); limits.len()],
-            limits,
-        }
+        Self { seen: vec![Seen::default(); limits.len()], limits }
     }
 
     /// How often to look: a quarter of the shortest limit, so that a hang is found at most half a
@@ -48,11 +45,7 @@ impl Watch {
     /// Look at all counters, `passed` after the last look. A look that comes late counts as two
     /// periods at most: the whole process was stopped then, the actors with it, and that is no
     /// hang.
-    pub(crate) fn look(
-        &mut self,
-        passed: Duration,
-        counters: impl Iterator<Item = u64>,
-    ) -> Vec<Finding> {
+    pub(crate) fn look(&mut self, passed: Duration, counters: impl Iterator<Item = u64>) -> Vec<Finding> {
         let passed = passed.min(self.period() * 2);
         let mut findings = Vec::new();
         for (actor, counter) in counters.enumerate() {
@@ -62,20 +55,14 @@ impl Watch {
                 seen.lasted += passed;
                 if seen.lasted > limit && !seen.told {
                     seen.told = true;
-                    findings.push(Finding::Hung {
-                        actor,
-                        lasted: seen.lasted,
-                    });
+                    findings.push(Finding::Hung { actor, lasted: seen.lasted });
                 }
                 continue;
             }
             if seen.told {
                 findings.push(Finding::Moves { actor });
             }
-            *seen = Seen {
-                counter,
-                ..Seen::default()
-            };
+            *seen = Seen { counter, ..Seen::default() };
         }
         findings
     }
@@ -95,19 +82,14 @@ mod tests {
     }
 
     fn looks(watch: &mut Watch, times: u32, passed: Duration, counters: [u64; 2]) -> Vec<Finding> {
-        (0..times)
-            .flat_map(|_| watch.look(passed, counters.into_iter()))
-            .collect()
+        (0..times).flat_map(|_| watch.look(passed, counters.into_iter())).collect()
     }
 
     #[test]
     fn work_that_lasts_longer_than_its_limit_is_told_once() {
         let mut watch = watch();
         assert_eq!(looks(&mut watch, 5, ms(25), [1, 1]), []);
-        let hung = Finding::Hung {
-            actor: 0,
-            lasted: ms(125),
-        };
+        let hung = Finding::Hung { actor: 0, lasted: ms(125) };
         assert_eq!(looks(&mut watch, 20, ms(25), [1, 1]), [hung]);
     }
 
@@ -115,13 +97,7 @@ mod tests {
     fn each_child_has_its_own_limit() {
         let mut watch = watch();
         let found = looks(&mut watch, 50, ms(25), [0, 1]);
-        assert_eq!(
-            found,
-            [Finding::Hung {
-                actor: 1,
-                lasted: ms(1025)
-            }]
-        );
+        assert_eq!(found, [Finding::Hung { actor: 1, lasted: ms(1025) }]);
     }
 
     #[test]
@@ -141,10 +117,7 @@ mod tests {
     fn a_hanging_child_that_goes_on_is_told() {
         let mut watch = watch();
         looks(&mut watch, 6, ms(25), [1, 0]);
-        assert_eq!(
-            looks(&mut watch, 3, ms(25), [2, 0]),
-            [Finding::Moves { actor: 0 }]
-        );
+        assert_eq!(looks(&mut watch, 3, ms(25), [2, 0]), [Finding::Moves { actor: 0 }]);
     }
 
     #[test]
@@ -156,11 +129,7 @@ mod tests {
 
     #[test]
     fn it_looks_four_times_in_the_shortest_limit_within_reason() {
-        for (limit, period) in [
-            (ms(100), ms(25)),
-            (ms(1), ms(1)),
-            (Duration::from_secs(60), ms(1000)),
-        ] {
+        for (limit, period) in [(ms(100), ms(25)), (ms(1), ms(1)), (Duration::from_secs(60), ms(1000))] {
             assert_eq!(Watch::new(vec![limit]).period(), period);
         }
         assert_eq!(Watch::new(vec![]).period(), ms(1000));

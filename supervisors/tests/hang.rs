@@ -19,13 +19,9 @@ async fn a_hanging_handler_is_told_from_another_thread_and_its_neighbour_is_not_
         Child::new(name, seat, arbiter.clone(), build).hang_limit(limit)
     };
     let ((a, a_seat), (b, b_seat)) = (place(), place());
-    let inner = group("inner", Strategy::OneForOne)
-        .actor(child("a", a_seat))
-        .actor(child("b", b_seat));
+    let inner = group("inner", Strategy::OneForOne).actor(child("a", a_seat)).actor(child("b", b_seat));
     let root = group("root", Strategy::OneForOne).group(inner);
-    let tree = root
-        .start(move |hang| told.send(hang).expect("the test listens"))
-        .expect("sound");
+    let tree = root.start(move |hang| told.send(hang).expect("the test listens")).expect("sound");
     restarted(&tree, 0).await;
     let (block, has_entered, release) = Block::new();
     a.do_send(block);
@@ -35,16 +31,10 @@ async fn a_hanging_handler_is_told_from_another_thread_and_its_neighbour_is_not_
     assert_eq!(hang.child, "inner/a");
     assert!(hang.lasted > limit);
     let report = within(tree.until(|report| report.state == State::Hung)).await;
-    assert_eq!(
-        report.find("inner/b").map(|b| b.state),
-        Some(State::Running)
-    );
+    assert_eq!(report.find("inner/b").map(|b| b.state), Some(State::Running));
     // Were it to return after all, it would go on; nothing was restarted.
     release.send(()).expect("a waits");
-    assert_eq!(
-        restarted(&tree, 0).await.find("inner/a").map(|a| a.state),
-        Some(State::Running)
-    );
+    assert_eq!(restarted(&tree, 0).await.find("inner/a").map(|a| a.state), Some(State::Running));
     assert!(hangs.try_recv().is_err(), "told once, of one child");
 }
 

@@ -18,17 +18,9 @@ async fn a_panicked_actor_restarts_with_address_recipient_and_queue_intact() {
     let tree = start(group("root", Strategy::OneForOne).actor(child));
     address.do_send(Poison("poison"));
     recipient.do_send(Note("queued behind the poison"));
-    within(address.send(Note("sent")))
-        .await
-        .expect("the address is alive");
-    within(recipient.send(Note("received")))
-        .await
-        .expect("the recipient is alive");
-    let notes = [
-        "a notes queued behind the poison",
-        "a notes sent",
-        "a notes received",
-    ];
+    within(address.send(Note("sent"))).await.expect("the address is alive");
+    within(recipient.send(Note("received"))).await.expect("the recipient is alive");
+    let notes = ["a notes queued behind the poison", "a notes sent", "a notes received"];
     assert_eq!(log.read()[..3], ["started a", "restarting a", "started a"]);
     assert_eq!(log.read()[3..], notes);
     assert_eq!(restarted(&tree, 1).await.state, State::Running);
@@ -48,10 +40,7 @@ async fn the_report_keeps_what_a_panic_said_and_where() {
     let tree = start(group("root", Strategy::OneForOne).actor(child));
     address.do_send(Poison("disk on fire"));
     let report = restarted(&tree, 1).await;
-    let exit = report
-        .find("a")
-        .and_then(|a| a.last_exit.clone())
-        .expect("it went down");
+    let exit = report.find("a").and_then(|a| a.last_exit.clone()).expect("it went down");
     assert!(exit.text.contains("common/mod.rs:"), "{}", exit.text);
     assert!(exit.text.ends_with(": disk on fire"), "{}", exit.text);
 }
@@ -61,20 +50,12 @@ async fn a_panic_while_being_reborn_is_one_more_failure() {
     let log = Log::default();
     let (address, seat) = place();
     let build = Witness::trapped("a", &log, &[Place::Restarting, Place::Started]);
-    let tree =
-        start(group("root", Strategy::OneForOne).actor(Child::new("a", seat, own_thread(), build)));
+    let tree = start(group("root", Strategy::OneForOne).actor(Child::new("a", seat, own_thread(), build)));
     address.do_send(Note("waits"));
     // First it falls in `started`, then in `restarting`.
     restarted(&tree, 2).await;
     within(address.send(Note("sent"))).await.expect("alive");
-    let births = [
-        "started a",
-        "restarting a",
-        "restarting a",
-        "started a",
-        "a notes waits",
-        "a notes sent",
-    ];
+    let births = ["started a", "restarting a", "restarting a", "started a", "a notes waits", "a notes sent"];
     assert_eq!(log.read(), births);
 }
 
@@ -88,8 +69,7 @@ async fn an_actor_that_cannot_be_built_is_built_again() {
         assert!(tries.fetch_add(1, Ordering::Relaxed) >= 2, "not yet");
         build()
     };
-    let tree =
-        start(group("root", Strategy::OneForOne).actor(Child::new("a", seat, own_thread(), build)));
+    let tree = start(group("root", Strategy::OneForOne).actor(Child::new("a", seat, own_thread(), build)));
     within(address.send(Note("sent"))).await.expect("alive");
     restarted(&tree, 2).await;
     assert_eq!(log.read(), ["started a", "a notes sent"]);
@@ -103,23 +83,10 @@ async fn a_permanent_actor_that_ends_by_itself_is_restarted_and_counted() {
     for _ in 0..4 {
         address.do_send(End);
     }
-    let Ended::Escalated(escalation) = within(tree.wait()).await else {
-        panic!("it was not stopped")
-    };
+    let Ended::Escalated(escalation) = within(tree.wait()).await else { panic!("it was not stopped") };
     assert_eq!(escalation.failures.len(), 4);
-    assert!(
-        escalation
-            .failures
-            .iter()
-            .all(|failure| failure.text == "ended by itself")
-    );
-    assert_eq!(
-        log.read()
-            .iter()
-            .filter(|line| *line == "stopped a")
-            .count(),
-        4
-    );
+    assert!(escalation.failures.iter().all(|failure| failure.text == "ended by itself"));
+    assert_eq!(log.read().iter().filter(|line| *line == "stopped a").count(), 4);
 }
 
 #[actix::test]
@@ -144,10 +111,7 @@ async fn a_transient_actor_that_panics_is_restarted_and_a_temporary_one_is_not()
     passing.do_send(Poison("once"));
     within(lasting.send(Note("sent"))).await.expect("restarted");
     let report = within(tree.until(|report| report.children[1].state == State::Failed)).await;
-    assert_eq!(
-        report.find("passing").map(|passing| passing.restarts),
-        Some(0)
-    );
+    assert_eq!(report.find("passing").map(|passing| passing.restarts), Some(0));
 }
 
 #[actix::test]
@@ -156,22 +120,12 @@ async fn a_panic_in_stopping_or_stopped_neither_aborts_nor_prevents_the_restart(
         let log = Log::default();
         let (address, seat) = place();
         let build = Witness::trapped("a", &log, &[place_of_panic]);
-        let tree = start(group("root", Strategy::OneForOne).actor(Child::new(
-            "a",
-            seat,
-            own_thread(),
-            build,
-        )));
+        let tree = start(group("root", Strategy::OneForOne).actor(Child::new("a", seat, own_thread(), build)));
         address.do_send(End);
         within(address.send(Note("sent"))).await.expect("restarted");
         let report = restarted(&tree, 1).await;
         let exit = report.children[0].last_exit.clone().expect("it went down");
-        assert!(
-            exit.text
-                .ends_with(&format!("trapped in {place_of_panic:?}")),
-            "{}",
-            exit.text
-        );
+        assert!(exit.text.ends_with(&format!("trapped in {place_of_panic:?}")), "{}", exit.text);
     }
 }
 
@@ -203,14 +157,8 @@ async fn actors_can_be_given_each_others_addresses_when_they_are_built() {
     // Sent before either lives: it waits in the seat.
     ping.do_send(Ball(0));
     let (to_ping, to_pong, pong_done) = (ping.recipient(), pong.recipient(), done.clone());
-    let build_ping = move || Player {
-        other: to_pong.clone(),
-        done: done.clone(),
-    };
-    let build_pong = move || Player {
-        other: to_ping.clone(),
-        done: pong_done.clone(),
-    };
+    let build_ping = move || Player { other: to_pong.clone(), done: done.clone() };
+    let build_pong = move || Player { other: to_ping.clone(), done: pong_done.clone() };
     let root = group("root", Strategy::OneForOne)
         .actor(Child::new("ping", ping_seat, own_thread(), build_ping))
         .actor(Child::new("pong", pong_seat, own_thread(), build_pong));
@@ -254,16 +202,9 @@ async fn an_actor_flooded_with_messages_leaves_the_others_of_its_arbiter_their_t
     let build = move || Flooded(std::sync::Arc::clone(&counter));
     let root = group("root", Strategy::OneForOne)
         .actor(Child::new("flooded", flooded_seat, arbiter.clone(), build))
-        .actor(Child::new(
-            "other",
-            other_seat,
-            arbiter,
-            Witness::trapped("other", &Log::default(), &[]),
-        ));
+        .actor(Child::new("other", other_seat, arbiter, Witness::trapped("other", &Log::default(), &[])));
     let _tree = start(root);
     flooded.do_send(Again);
-    within(other.send(Note("gets its turn")))
-        .await
-        .expect("alive");
+    within(other.send(Note("gets its turn"))).await.expect("alive");
     enough.store(1, Ordering::Relaxed);
 }

@@ -12,27 +12,17 @@ async fn a_stop_takes_the_children_in_reverse_order_each_by_its_own_hooks() {
     let (a, a_child) = witness("a", &log);
     let (_b, b_child) = witness("b", &log);
     let (_c, c_child) = witness("c", &log);
-    let inner = group("inner", Strategy::OneForOne)
-        .actor(a_child)
-        .actor(b_child);
-    let tree = start(
-        group("root", Strategy::OneForOne)
-            .group(inner)
-            .actor(c_child),
-    );
+    let inner = group("inner", Strategy::OneForOne).actor(a_child).actor(b_child);
+    let tree = start(group("root", Strategy::OneForOne).group(inner).actor(c_child));
     restarted(&tree, 0).await;
     log.take();
     let stopped = within(tree.stop(DEADLINE)).await;
     assert_eq!(stopped, Stopped::default());
-    let lines = ["c", "b", "a"]
-        .map(|name| ["stopping", "stopped", "dropped"].map(|what| format!("{what} {name}")));
+    let lines = ["c", "b", "a"].map(|name| ["stopping", "stopped", "dropped"].map(|what| format!("{what} {name}")));
     assert_eq!(log.read(), lines.concat());
     assert_eq!(within(tree.wait()).await, Ended::Stopped(stopped));
     assert_eq!(tree.report().state, State::Stopped);
-    assert_eq!(
-        within(a.send(Note("too late"))).await,
-        Err(MailboxError::Closed)
-    );
+    assert_eq!(within(a.send(Note("too late"))).await, Err(MailboxError::Closed));
 }
 
 #[actix::test]
@@ -41,34 +31,13 @@ async fn a_panic_in_any_last_word_of_an_actor_does_not_abort_the_stop() {
         let log = Log::default();
         let (_a, a_child) = witness("a", &log);
         let (_b, seat) = place();
-        let b_child = Child::new(
-            "b",
-            seat,
-            own_thread(),
-            Witness::trapped("b", &log, &[trap]),
-        );
-        let tree = start(
-            group("root", Strategy::OneForOne)
-                .actor(a_child)
-                .actor(b_child),
-        );
+        let b_child = Child::new("b", seat, own_thread(), Witness::trapped("b", &log, &[trap]));
+        let tree = start(group("root", Strategy::OneForOne).actor(a_child).actor(b_child));
         restarted(&tree, 0).await;
-        assert_eq!(
-            within(tree.stop(DEADLINE)).await,
-            Stopped::default(),
-            "{trap:?}"
-        );
+        assert_eq!(within(tree.stop(DEADLINE)).await, Stopped::default(), "{trap:?}");
         assert!(log.read().contains(&"stopped a".to_owned()));
-        let exit = tree
-            .report()
-            .find("b")
-            .and_then(|b| b.last_exit.clone())
-            .expect("it panicked");
-        assert!(
-            exit.text.ends_with(&format!("trapped in {trap:?}")),
-            "{}",
-            exit.text
-        );
+        let exit = tree.report().find("b").and_then(|b| b.last_exit.clone()).expect("it panicked");
+        assert!(exit.text.ends_with(&format!("trapped in {trap:?}")), "{}", exit.text);
     }
 }
 
@@ -77,11 +46,7 @@ async fn who_has_not_stopped_at_the_deadline_is_left_behind_and_named() {
     let log = Log::default();
     let (a, a_child) = witness("a", &log);
     let (_b, b_child) = witness("b", &log);
-    let tree = start(
-        group("root", Strategy::OneForOne)
-            .actor(a_child)
-            .actor(b_child),
-    );
+    let tree = start(group("root", Strategy::OneForOne).actor(a_child).actor(b_child));
     restarted(&tree, 0).await;
     let (block, has_entered, _release) = Block::new();
     a.do_send(block);
@@ -105,10 +70,7 @@ async fn a_second_stop_hears_the_same() {
     let (_a, a_child) = witness("a", &Log::default());
     let tree = start(group("root", Strategy::OneForOne).actor(a_child));
     assert_eq!(within(tree.stop(DEADLINE)).await, Stopped::default());
-    assert_eq!(
-        within(tree.clone().stop(DEADLINE)).await,
-        Stopped::default()
-    );
+    assert_eq!(within(tree.clone().stop(DEADLINE)).await, Stopped::default());
 }
 
 #[actix::test]

@@ -43,11 +43,7 @@ impl Clock {
     fn tick_from(&mut self, ctx: &mut Context<Self>, set_up_in: &'static str) {
         let by_life = self.life;
         ctx.run_interval(Duration::from_millis(1), move |clock, _| {
-            let _ = clock.ticks.send(Tick {
-                set_up_in,
-                by_life,
-                in_life: clock.life,
-            });
+            let _ = clock.ticks.send(Tick { set_up_in, by_life, in_life: clock.life });
         });
     }
 
@@ -103,18 +99,8 @@ impl Handler<Break> for Clock {
                 self.pass(kind);
             }
             Kind::StreamHandler => drop(ctx.add_stream(Once(Some(kind)))),
-            Kind::Spawned => drop(
-                ctx.spawn(
-                    async {}
-                        .into_actor(self)
-                        .map(move |(), clock, _| clock.pass(kind)),
-                ),
-            ),
-            Kind::Waited => ctx.wait(
-                async {}
-                    .into_actor(self)
-                    .map(move |(), clock, _| clock.pass(kind)),
-            ),
+            Kind::Spawned => drop(ctx.spawn(async {}.into_actor(self).map(move |(), clock, _| clock.pass(kind)))),
+            Kind::Waited => ctx.wait(async {}.into_actor(self).map(move |(), clock, _| clock.pass(kind))),
             Kind::Interval => drop(ctx.run_interval(soon, move |clock, _| clock.pass(kind))),
             Kind::Later => drop(ctx.run_later(soon, move |clock, _| clock.pass(kind))),
             Kind::Started | Kind::Restarting => panic!("so that the rebirth fails next"),
@@ -142,10 +128,7 @@ impl futures_core::Stream for Once {
 async fn tick_of(ticks: &mut UnboundedReceiver<Tick>, set_up_in: &'static str, life: u32) {
     loop {
         let tick = within(ticks.recv()).await.expect("the clock lives");
-        assert_eq!(
-            tick.by_life, tick.in_life,
-            "no timer survives the life that set it up"
-        );
+        assert_eq!(tick.by_life, tick.in_life, "no timer survives the life that set it up");
         if tick.set_up_in == set_up_in && tick.in_life == life {
             return;
         }
@@ -165,24 +148,12 @@ async fn timers_set_up_again_tick_after_every_kind_of_panic() {
         Kind::Stopped,
     ];
     let twice = [Kind::Started, Kind::Restarting];
-    let lives = once
-        .map(|kind| (kind, 1))
-        .into_iter()
-        .chain(twice.map(|kind| (kind, 2)));
+    let lives = once.map(|kind| (kind, 1)).into_iter().chain(twice.map(|kind| (kind, 2)));
     for (kind, life) in lives {
         let (address, place) = seat::<Clock>(16);
         let (sender, mut ticks) = unbounded_channel();
-        let build = move || Clock {
-            ticks: sender.clone(),
-            life: 0,
-            trap: None,
-        };
-        let tree = start(group("root", Strategy::OneForOne).actor(Child::new(
-            "clock",
-            place,
-            own_thread(),
-            build,
-        )));
+        let build = move || Clock { ticks: sender.clone(), life: 0, trap: None };
+        let tree = start(group("root", Strategy::OneForOne).actor(Child::new("clock", place, own_thread(), build)));
         tick_of(&mut ticks, "started", 0).await;
         address.do_send(Break(kind));
         for _ in 0..3 {
@@ -191,11 +162,7 @@ async fn timers_set_up_again_tick_after_every_kind_of_panic() {
         }
         let report = restarted(&tree, u64::from(life)).await;
         let exit = report.children[0].last_exit.clone().expect("it panicked");
-        assert!(
-            exit.text.ends_with(&format!("in {kind:?}")),
-            "{kind:?}: {}",
-            exit.text
-        );
+        assert!(exit.text.ends_with(&format!("in {kind:?}")), "{kind:?}: {}", exit.text);
         assert!(within(tree.stop(DEADLINE)).await.left_behind.is_empty());
     }
 }

@@ -136,7 +136,10 @@ fn a_password_hash_from_outside_never_reaches_the_ledger() {
 fn a_staff_session_ends_with_its_shift_its_terminal_and_its_owners_leaving() {
     let mut world = World::open();
     let register = json!({"person": {"name": "x"}});
+    world.ok("office", "register_member", &register);
+    world.staff_at = "enrol";
     assert_eq!(world.refused("enrol", "register_member", &register), "NOT_SIGNED_IN");
+    world.staff_at = "office";
     let mut later = world.clone();
     later.now.0 += 12 * 3_600_000 + 1;
     assert_eq!(later.refused("office", "register_member", &register), "NOT_SIGNED_IN");

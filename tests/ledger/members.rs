@@ -13,7 +13,6 @@ fn person(kana: &str, born: &str) -> Value {
 fn a_member_whose_papers_were_seen_is_active_and_has_the_card() {
     let mut world = World::open();
     let body = json!({"person": person("サトウ ハナコ", "2008-07-01"), "card_id": "c1", "id_checked_by": "clerk"});
-    world.staff_session = None;
     let answer = world.ok("enrol", "register_member", &body);
     assert_eq!((answer.number("member_no"), answer.number("version")), (1, 1));
     let member = world.member(1);
@@ -24,7 +23,6 @@ fn a_member_whose_papers_were_seen_is_active_and_has_the_card() {
 #[test]
 fn nobody_younger_than_eighteen_joins() {
     let mut world = World::open();
-    world.staff_session = None;
     let body = json!({"person": person("サトウ ハナコ", "2008-07-02"), "card_id": "c1", "id_checked_by": "clerk"});
     let refused = world.send("enrol", "register_member", &body);
     assert_eq!((refused.code(), refused.number("min_age_years")), ("UNDER_AGE", 18));

@@ -5,6 +5,8 @@ use std::time::Instant;
 use duplex::ledger::sample;
 use duplex::model::{Application, CommandId, Draft, Image, Request, Row as _, TerminalId};
 
+use serde_json::json;
+
 use crate::world::World;
 
 const DEPOSITS: u64 = 20_000;
@@ -44,4 +46,19 @@ fn twenty_thousand_deposits_are_executed_and_timed() {
     assert_eq!(world.balance(1, 1), i64::try_from(DEPOSITS).unwrap());
     let each = |total: u128| total / u128::from(DEPOSITS);
     println!("deposit: parse {} ns, identify and execute {} ns", each(parsing), each(executing));
+}
+
+#[test]
+fn a_full_import_is_one_entry_and_is_timed() {
+    let mut world = World::open();
+    let row = |no: usize| {
+        let person = json!({"name": "佐藤 花子", "kana": "サトウ", "birth_date": "1990-01-01"});
+        let opening: Vec<_> = (1..=3).map(|rate_id| json!({"rate_id": rate_id, "units": 1_000})).collect();
+        json!({"person": person, "card_id": format!("old-{no}"), "pin": "0000", "opening": opening})
+    };
+    let body = json!({"rows": (0..256).map(row).collect::<Vec<_>>()});
+    let start = Instant::now();
+    let answer = world.ok("office", "import_members", &body);
+    println!("import of 256 members with 3 balances each: {} us", start.elapsed().as_micros());
+    assert_eq!(answer.images.len(), 256 * (2 + 2 * 3) + 2);
 }

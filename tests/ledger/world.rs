@@ -1,10 +1,11 @@
 //! A ledger over rows in memory: what DataUpdater and store do between them, without either.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use duplex::ledger::query::{DayAtClose, DayTotal, Found, Query};
 use duplex::ledger::rows::{Account, Key, LedgerKind, LedgerRow, MemberState, PayoutState, Row, Site};
-use duplex::ledger::{Ledger, Secrets, SiteDefinition, genesis, invariants, sample};
+use duplex::ledger::{Ledger, Secrets, SiteDefinition, commands, genesis, invariants, sample};
 use duplex::model::{
     Application, Bad, CommandId, Draft, Image, Request, Response, Row as _, Rows, Status, TerminalId, Unavailable, UnixMs,
     Verdict,
@@ -31,6 +32,8 @@ pub struct World {
     pub rows: Table,
     pub now: UnixMs,
     pub staff_session: Option<String>,
+    /// The terminal that the staff session goes along with.
+    pub staff_at: &'static str,
     pub rate_table_version: Option<i64>,
     /// Every answer that was stored.
     pub records: Vec<(TerminalId, CommandId, Response)>,
@@ -63,9 +66,22 @@ impl Answer {
     }
 }
 
-thread_local! {
-    // Deriving the sample's passwords is slow on purpose; once for each test is enough.
-    static SAMPLE: SiteDefinition = SiteDefinition::sample(6, &secrets()).expect("the sample is valid");
+/// Deriving a password is slow on purpose; once for all tests is enough.
+fn sample_site() -> SiteDefinition {
+    static SAMPLE: OnceLock<SiteDefinition> = OnceLock::new();
+    SAMPLE.get_or_init(|| SiteDefinition::sample(6, &secrets()).expect("the sample is valid")).clone()
+}
+
+/// The body of `sign_in` as it goes on from the edge.
+fn sign_in_body(staff_id: &str) -> Value {
+    static BODIES: OnceLock<[Value; 2]> = OnceLock::new();
+    let derive = |staff_id| {
+        let outside = json!({"staff_id": staff_id, "password": sample::PASSWORD}).to_string();
+        let derived = commands::sign_in::derive(&outside, &secrets()).expect("a good body");
+        serde_json::from_str(&derived).expect("JSON")
+    };
+    let bodies = BODIES.get_or_init(|| ["manager", "clerk"].map(derive));
+    bodies[usize::from(staff_id == "clerk")].clone()
 }
 
 pub fn secrets() -> Secrets {
@@ -75,7 +91,7 @@ pub fn secrets() -> Secrets {
 impl World {
     /// The sample site before its first day.
     pub fn new() -> Self {
-        Self::of(&SAMPLE.with(Clone::clone))
+        Self::of(&sample_site())
     }
 
     pub fn of(definition: &SiteDefinition) -> Self {
@@ -84,6 +100,7 @@ impl World {
             rows: Table::default(),
             now: MORNING,
             staff_session: None,
+            staff_at: "office",
             rate_table_version: Some(1),
             records: Vec::new(),
             next_id: 0,
@@ -111,10 +128,7 @@ impl World {
     }
 
     pub fn sign_in(&mut self, staff_id: &str) {
-        let outside = json!({"staff_id": staff_id, "password": sample::PASSWORD}).to_string();
-        let derived = duplex::ledger::commands::sign_in::derive(&outside, &secrets()).expect("a good body");
-        let derived: Value = serde_json::from_str(&derived).expect("JSON");
-        let answer = self.ok("office", "sign_in", &derived);
+        let answer = self.ok("office", "sign_in", &sign_in_body(staff_id));
         self.staff_session = Some(answer.text("staff_session"));
     }
 
@@ -161,7 +175,7 @@ impl World {
             body_hash: [0; 16],
             known_day: None,
             rate_table_version: self.rate_table_version,
-            staff_session: self.staff_session.clone(),
+            staff_session: self.staff_session.clone().filter(|_| terminal == self.staff_at),
             command,
         };
         Ok(self.execute(&request))

@@ -57,7 +57,12 @@ impl<A: Application> Session<A> {
     }
 
     /// One round: write what is there, or read more, or hear that this life is over.
-    async fn turn(&mut self, read: &mut ReadHalf<Stream>, write: &mut WriteHalf<Stream>, lines: &mut LineBuffer) -> Result<(), Over> {
+    async fn turn(
+        &mut self,
+        read: &mut ReadHalf<Stream>,
+        write: &mut WriteHalf<Stream>,
+        lines: &mut LineBuffer,
+    ) -> Result<(), Over> {
         self.write_out(write).await?;
         let may_read = match self.edge.bounds.command(&self.load()) {
             Admission::Read => true,

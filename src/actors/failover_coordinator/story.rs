@@ -23,9 +23,13 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::PeerNear => info!(log, "the other server is near: answers need it from now on"; "peer" => peer),
             Story::Paired(Role::Main, epoch) => info!(log, "a pair again, as main"; "epoch" => epoch.0, "peer" => peer),
             Story::Paired(_, epoch) => info!(log, "a pair again, as sub"; "epoch" => epoch.0, "peer" => peer),
-            Story::Rejoining(epoch) => info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer),
+            Story::Rejoining(epoch) => {
+                info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer)
+            }
             Story::OtherHasNewer => warn!(log, "the other server has newer data; waiting for its stream"; "peer" => peer),
-            Story::RegisterRegressed => crit!(log, "the arbiter's register is older than this disk: was the arbiter restored? A person must look"),
+            Story::RegisterRegressed => {
+                crit!(log, "the arbiter's register is older than this disk: was the arbiter restored? A person must look")
+            }
             Story::DiskStale => crit!(log, "this disk is not the registered one, or lacks recorded entries: it must not lead"),
             Story::Sick => crit!(log, "this server cannot store any more: leaving to the other one"; "peer" => peer),
             Story::Stopped => info!(log, "stopping on request"),

@@ -50,9 +50,11 @@ struct Taken {
     /// Where the last entry received ends.
     end: Position,
     begun: bool,
-    /// The newest frame that has arrived, and the newest that was acknowledged with how far.
+    /// The newest frame that has arrived.
     frame: u64,
-    acknowledged: (u64, Sequence),
+    /// A frame without entries asks for its acknowledgement; one with entries is answered when they are stored.
+    asked: bool,
+    acknowledged: Sequence,
 }
 
 impl<A: Application> Follow<A> {
@@ -101,7 +103,7 @@ impl<A: Application> Follow<A> {
         let begun = self.neighbours.journal.send(BeginRun(stream)).await;
         let Ok(Ok(end)) = begun else { return Err(Ended::Refuse(LinkRefusal::Stopping)) };
         sender.send(&[ToHolder::Opened { stream, end }]).await?;
-        Ok(Taken { stream, may_cut, end, begun: false, frame: 0, acknowledged: (0, Sequence(0)) })
+        Ok(Taken { stream, may_cut, end, begun: false, frame: 0, asked: false, acknowledged: Sequence(0) })
     }
 
     async fn take_entries(
@@ -136,6 +138,7 @@ impl<A: Application> Follow<A> {
     async fn take(&self, frame: ToPeer, sender: &mut FrameSender<ToHolder>, taken: &mut Taken) -> Result<(), Ended> {
         match frame {
             ToPeer::Entries { stream, frame, confirmed, after, records } if stream == taken.stream && taken.begun => {
+                taken.asked |= records.is_empty();
                 self.take_records(records, after, taken)?;
                 taken.frame = frame;
                 self.storage.board.set_told(confirmed);
@@ -235,20 +238,19 @@ impl<A: Application> Follow<A> {
                 Ok(Err(_)) | Err(_) => return Err(Ended::Refuse(LinkRefusal::Stopping)),
             },
         };
-        (taken.end, taken.begun) = (after, true);
+        (taken.end, taken.begun, taken.acknowledged) = (after, true, after.sequence);
         sender.send(&[ToHolder::Begun { stream, tail_saved }]).await?;
         Ok(())
     }
 
-    /// What is stored by now, if it or the newest frame was not acknowledged yet; and what the coordinator wants said.
+    /// What is stored by now, if that is news or was asked for; and what the coordinator wants said.
     async fn answer(&self, sender: &mut FrameSender<ToHolder>, taken: &mut Taken) -> Result<(), Ended> {
         let stream = taken.stream;
         let orders = std::mem::take(&mut *self.steering.orders.borrow_mut());
         let mut frames: Vec<ToHolder> = orders.into_iter().filter_map(|order| order_frame(stream, order)).collect();
         let stored = self.storage.board.stored_position();
-        let due = (taken.frame, stored.sequence);
-        if taken.begun && taken.frame > 0 && due != taken.acknowledged {
-            taken.acknowledged = due;
+        if taken.begun && (taken.asked || stored.sequence > taken.acknowledged) {
+            (taken.asked, taken.acknowledged) = (false, stored.sequence);
             frames.push(ToHolder::Stored { stream, frame: taken.frame, stored, applied: self.storage.board.applied() });
         }
         if !frames.is_empty() {

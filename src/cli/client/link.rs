@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::security::{Security, Stream};
+use super::Service;
+use crate::wire::tls::Stream;
 
 /// Four times the longest request: a report in an answer may be longer than any question, but is no reason to fill memory.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
@@ -51,11 +52,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) async fn open(address: SocketAddr, security: &Security) -> Result<Self, Trouble> {
-        let tcp = TcpStream::connect(address).await?;
-        // One short line each way: waiting to fill a segment would only add the delay.
-        tcp.set_nodelay(true)?;
-        Ok(Self { stream: security.wrap(tcp).await?, arrived: Vec::with_capacity(BUFFER_BYTES) })
+    /// Connects to the service's address number `at`, and shakes hands if it is to be TLS.
+    pub(super) async fn open(service: &Service, at: usize) -> Result<Self, Trouble> {
+        let tcp = timeout(service.limits.connect, TcpStream::connect(service.addresses[at])).await;
+        let tcp = tcp.map_err(|_| Trouble::NoConnection)??;
+        let stream = timeout(service.limits.handshake, Stream::connect(tcp, service.tls.clone())).await;
+        let stream = stream.map_err(|_| Trouble::Silent)??;
+        Ok(Self { stream, arrived: Vec::with_capacity(BUFFER_BYTES) })
     }
 
     pub(super) async fn send(&mut self, request: &[u8]) -> Result<(), Trouble> {

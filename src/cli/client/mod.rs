@@ -4,23 +4,24 @@
 //! `retry`) has one reaction: the next address, the same bytes. So a command has one identity however often it is sent.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::Failure;
 use crate::model::Status;
+use crate::wire::{identity, tls};
 
 mod desk;
 mod link;
 mod request;
-mod security;
 
 pub use desk::{Desk, Greeting, Heard};
 pub use request::{CommandIds, Terminal, command_id_of, new_command_id};
-pub use security::Security;
 
 use link::{Link, Trouble};
 
@@ -39,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connect: Duration,
+    pub handshake: Duration,
     pub answer: Duration,
     pub backoff_max: Duration,
     /// From the first sending of a command until it is given up as unsettled.
@@ -47,7 +49,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: CONNECT_LIMIT, answer: ANSWER_LIMIT, backoff_max: BACKOFF_MAX, patience: PATIENCE }
+        Self {
+            connect: CONNECT_LIMIT,
+            // A server that is too busy to shake hands is as good as one that is too busy to answer.
+            handshake: ANSWER_LIMIT,
+            answer: ANSWER_LIMIT,
+            backoff_max: BACKOFF_MAX,
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -79,13 +88,16 @@ impl Reach {
             let mut found = text.to_socket_addrs().map_err(|e| Failure::usage(format!("--address {text}: {e}")))?;
             addresses.push(found.next().ok_or_else(|| Failure::usage(format!("--address {text}: no address of that name")))?);
         }
-        let security = match &self.ca {
-            Some(file) => Security::with_authority(file)?,
-            None => Security::Plain,
-        };
+        let tls = self.ca.as_deref().map(trusting).transpose()?;
         let limits = Limits { patience: Duration::from_secs(self.patience), ..Limits::default() };
-        Ok(Service { addresses, security, limits })
+        Ok(Service { addresses, tls, limits })
     }
+}
+
+/// TLS that believes the authority in `file` and nobody else.
+fn trusting(file: &Path) -> Result<Arc<ClientConfig>, Failure> {
+    let authority = identity::load_authority(file).map_err(|e| Failure::usage(format!("--ca: {e}")))?;
+    tls::terminal_client(authority).map_err(|e| Failure::usage(format!("--ca {}: {e}", file.display())))
 }
 
 /// Where the service is and how to talk to it; cheap to clone, shared by all terminals of a process.
@@ -93,7 +105,8 @@ impl Reach {
 pub struct Service {
     /// Never empty.
     pub addresses: Vec<SocketAddr>,
-    pub security: Security,
+    /// `None` is plain TCP. One configuration for all terminals of the process: reconnecting resumes instead of signing anew.
+    pub tls: Option<Arc<ClientConfig>>,
     pub limits: Limits,
 }
 
@@ -186,8 +199,7 @@ impl Client {
     async fn attempt(&mut self, command_id: &str, request: &[u8]) -> Result<Answer, Trouble> {
         let limits = self.service.limits;
         if self.link.is_none() {
-            let opening = Link::open(self.service.addresses[self.at], &self.service.security);
-            self.link = Some(timeout(limits.connect, opening).await.map_err(|_| Trouble::NoConnection)??);
+            self.link = Some(Link::open(&self.service, self.at).await?);
         }
         let Some(link) = self.link.as_mut() else { return Err(Trouble::NoConnection) };
         let exchange = exchange(link, command_id, request, &mut self.line);

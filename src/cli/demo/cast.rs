@@ -105,7 +105,10 @@ impl Cast {
     }
 
     pub(super) fn last_words(&self, log: &str) -> String {
-        self.words(log).lines().last().unwrap_or("failed without a word").to_owned()
+        let words = self.words(log);
+        let last = words.lines().last().unwrap_or("failed without a word");
+        // This process says its own name before the whole line.
+        last.strip_prefix("duplex: ").unwrap_or(last).to_owned()
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -100,3 +100,31 @@ async fn join(mut browser: impl AsyncRead + AsyncWrite + Unpin, server: std::io:
 fn socket(directory: &Path, machine: Machine) -> PathBuf {
     directory.join(format!("{}.http", machine.name()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn what_a_browser_sends_goes_through_both_halves_to_the_server_and_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inner = UnixListener::bind(socket(directory.path(), Machine::ServerA)).unwrap();
+        let inner = Open(tokio::spawn(inner_half(inner, server.local_addr().unwrap())).abort_handle());
+        let outer = from_browser(directory.path()).await.unwrap();
+
+        let mut browser = TcpStream::connect(outer[0].address).await.unwrap();
+        browser.write_all(b"GET").await.unwrap();
+        let (mut arrived, mut bytes) = (server.accept().await.unwrap().0, [0; 3]);
+        arrived.read_exact(&mut bytes).await.unwrap();
+        arrived.write_all(&bytes).await.unwrap();
+        browser.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"GET");
+
+        // The other server's inner half is missing: the browser sees a closed connection.
+        let mut browser = TcpStream::connect(outer[1].address).await.unwrap();
+        assert_eq!(browser.read(&mut bytes).await.unwrap(), 0);
+        drop(inner);
+    }
+}

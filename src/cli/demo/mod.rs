@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "PER_SECOND", default_value_t = 500.0)]
     rate: f64,
     /// Members in the imported file.
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     members: u64,
     /// Engine of both stores: `sqlite`, or a `postgres://` URL in which `{server}` stands for the server's name (loopback only).
     #[arg(long, value_name = "STORE", default_value = "sqlite")]
@@ -123,6 +123,7 @@ fn run_outside(args: Args) -> Result<(), Failure> {
     let directory = directory.map_err(|e| Failure::failed(format!("cannot make a directory for the demo: {e}")))?;
     let outcome = match args.network {
         Network::Loopback => on_loopback(&args, directory.path(), "as asked"),
+        Network::Auto if args.store != "sqlite" => on_loopback(&args, directory.path(), "PostgreSQL is in this network"),
         Network::Auto | Network::Namespaces => in_namespaces(&args, directory.path()),
     };
     leave(directory, args.keep, outcome)

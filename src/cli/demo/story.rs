@@ -26,7 +26,7 @@ const PAIR_LIMIT: Duration = Duration::from_secs(30);
 const REJOIN_LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at the servers' status; adds at most this to the seconds of the rejoin.
 const LOOK: Duration = Duration::from_millis(50);
-/// The terminals give up commands after a minute, so the load ends by then.
+/// Beyond the last third: the terminals give up a command after a minute, so the load ends by then.
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
 
 const LOAD: &str = "load";
@@ -34,7 +34,10 @@ const LOAD: &str = "load";
 /// Moments of the story, microseconds of the monotonic clock (as in the history).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
+    /// Just before SIGKILL was sent.
     pub(super) killed_us: u64,
+    /// Its process was gone: whoever was asked after this was not asked of it.
+    pub(super) dead_us: u64,
     pub(super) restarted_us: u64,
     pub(super) paired_us: u64,
 }
@@ -175,6 +178,7 @@ impl<'a> Story<'a> {
         let main = self.main().await?;
         let killed_us = now_us();
         self.kill(main).await?;
+        let dead_us = now_us();
         say(&format!("killed {}, the main server (SIGKILL)", main.name()))?;
 
         self.wait_beside(&mut work, began + third * 2).await?;
@@ -185,10 +189,10 @@ impl<'a> Story<'a> {
         let paired_us = now_us();
         say("the pair is a pair again")?;
 
-        let ended = tokio::time::timeout(LOAD_LIMIT.max(third), work.wait()).await;
+        let ended = tokio::time::timeout(third + LOAD_LIMIT, work.wait()).await;
         ended.map_err(|_| Failure::failed("the terminals did not end"))?.map_err(|e| Failure::failed(format!("load: {e}")))?;
         let survivor = if main == Machine::ServerA { Machine::ServerB } else { Machine::ServerA };
-        Ok((self.load_report()?, Moments { killed_us, restarted_us, paired_us }, survivor))
+        Ok((self.load_report()?, Moments { killed_us, dead_us, restarted_us, paired_us }, survivor))
     }
 
     /// Until `moment`, unless somebody who should be at work has ended.

@@ -90,7 +90,7 @@ fn judge(evidence: &Evidence, told: &[Told]) -> Report {
 
 /// Whether any command sent after the death was acknowledged before the return.
 fn somebody_served(told: &[Told], moments: Moments) -> bool {
-    let served = |told: &&Told| told.is_acknowledged() && told.sent_us > moments.killed_us;
+    let served = |told: &&Told| told.is_acknowledged() && told.sent_us > moments.dead_us;
     told.iter().filter(served).flat_map(|told| &told.answers).any(|answer| answer.at_us < moments.restarted_us)
 }
 
@@ -101,7 +101,7 @@ fn untrue_answers(told: &[Told], moments: Moments) -> Vec<String> {
         for answer in &told.answers {
             let whole = answer.at_us < moments.killed_us;
             // Executed by the survivor alone: sent after the death, answered before the return.
-            let alone = told.sent_us > moments.killed_us && answer.at_us < moments.restarted_us;
+            let alone = told.sent_us > moments.dead_us && answer.at_us < moments.restarted_us;
             let expected = match (whole, alone) {
                 (true, _) => StoredOn::Both,
                 (_, true) => StoredOn::One,
@@ -146,7 +146,7 @@ mod tests {
             engine: "sqlite",
             network: "loopback",
             load: load::Report { acknowledged: told.len() as u64, ..load::Report::default() },
-            moments: Moments { killed_us: 100, restarted_us: 500_100, paired_us: 600_100 },
+            moments: Moments { killed_us: 100, dead_us: 150, restarted_us: 500_100, paired_us: 600_100 },
             served_by: "hall-b",
             audit: Ok(serde_json::json!({ "digests_equal": true })),
             journals,

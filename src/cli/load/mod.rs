@@ -32,6 +32,11 @@ const TERMINALS_MAX: usize = 10_500;
 /// Reconnecting terminals make at most this many attempts a second together (domain: a storm is 200 to 500).
 const ATTEMPTS_PER_SECOND_MAX: usize = 2_000;
 
+/// After Ctrl-C: long enough for every answer that is on its way (four answer limits), short enough not to be pressed twice.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// What a full handshake costs a server's core: when all come at once, the last one waits for the others.
+const HANDSHAKE: Duration = Duration::from_millis(1);
+
 /// Simulate many terminals at a given pace.
 ///
 /// Every command's id is saved to the history before its first byte leaves, and the same id is sent again until it is answered.
@@ -97,18 +102,22 @@ impl Mix {
 /// Runs the load and prints its report.
 ///
 /// # Errors
-/// Bad arguments; a history that cannot be written; commands that stayed unsettled (exit code 4).
+/// Bad arguments; a history that cannot be written; commands that stayed unsettled (exit code 4); Ctrl-C, after the report.
 pub fn run(args: Args) -> Result<(), Failure> {
     check(&args)?;
     let terminals = rolls::take(&args.terminals_file, args.mix.kinds(), args.terminals)?;
     let mut service = args.reach.service()?;
     service.limits.backoff_max = longest_pause(args.terminals).max(service.limits.backoff_max);
+    service.limits.handshake = (HANDSHAKE * args.terminals as u32).max(service.limits.handshake);
     let record = Record::create(args.history.as_deref(), &args.marks)?;
     let report = runtime()?.block_on(LocalSet::new().run_until(simulate(&args, service, terminals, record)))?;
     if args.json {
         print_json(&report)?
     } else {
         print_line(&report.to_string())?
+    }
+    if report.interrupted {
+        return Err(Failure::interrupted());
     }
     if report.not_admitted > 0 {
         let (count, why) = (report.not_admitted, report.last_trouble);
@@ -159,10 +168,26 @@ async fn simulate(args: &Args, service: Service, terminals: Vec<Terminal>, recor
         // Nobody listens any more once all terminals have ended.
         let _ = stop.send(true);
     });
-    for task in tasks {
-        task.await.map_err(|e| Failure::failed(format!("a simulated terminal failed: {e}")))??;
+    let all = async {
+        for task in tasks {
+            task.await.map_err(|e| Failure::failed(format!("a simulated terminal failed: {e}")))??;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = all => result?,
+        () = farewell(stopped) => {}
     }
     let was_interrupted = interruption.is_finished();
     interruption.abort();
     Record::finish(&record, was_interrupted)
+}
+
+/// After Ctrl-C, terminals whose command is answered by now have ended; what is left stays without an answer in the history.
+async fn farewell(mut stopped: watch::Receiver<bool>) {
+    match stopped.wait_for(|stopped| *stopped).await {
+        Ok(_) => tokio::time::sleep(FAREWELL).await,
+        // Whoever could stop the run is gone: it ends by itself.
+        Err(_) => std::future::pending().await,
+    }
 }

@@ -53,7 +53,7 @@ impl Record {
 
     /// Saves a command before it is sent: in the file, so that this process's own death does not lose the id.
     pub(super) fn save_sent(&mut self, at_us: u64, terminal_id: &str, command_id: &str, command: &str) -> Result<(), Failure> {
-        // Written by hand: ids and command names need no escaping, and this line is half of the generator's cost.
+        // Written by hand, once per command: all three are visible ASCII (checked where terminals are read), which `{:?}` writes as JSON.
         let line = writeln!(
             self.held_back,
             r#"{{"event":"sent","at_us":{at_us},"terminal_id":{terminal_id:?},"command_id":"{command_id}","command":"{command}"}}"#

@@ -77,6 +77,7 @@ pub struct Spec {
     /// Kinds of terminal that may send it, and who must be signed in there.
     pub kinds: &'static [(TerminalKind, Signed)],
     pub day: Day,
+    /// What it then changes is recorded, and its refusals too.
     pub changes_data: bool,
     read: fn(&str) -> Result<Arc<dyn Operation>, Bad>,
 }
@@ -114,7 +115,8 @@ const ISSUES: &[(TerminalKind, Signed)] = &[(Enrol, Signed::Anybody), (Analysis,
 const STOPS: &[(TerminalKind, Signed)] = &[(Analysis, Signed::AtLeast(Clerk)), (Pos, Signed::Anybody)];
 const OFFICE: &[(TerminalKind, Signed)] = &[(Analysis, Signed::AtLeast(Supervisor))];
 
-/// Every command: name, kinds of terminal with the staff role asked for there, business day, whether it changes data, its file.
+/// Every command: name, kinds of terminal with the staff role asked for there, business day, whether it may change data, its file.
+/// `hello` and `heartbeat` change data only when they bring news of faults; otherwise they are [`Operation::idle`], as good as reads.
 #[rustfmt::skip]
 pub static TABLE: [Spec; 15] = [
     Spec { name: "hello",            kinds: ALL,          day: Day::Any,       changes_data: true,  read: read::<hello::Hello> },

@@ -36,6 +36,8 @@ impl Failover {
         match self.state {
             State::Asking if self.register.is_some() => self.ask_for_solo(view, fx),
             State::Solo(Toward::Asked(wanted)) => self.ask_for_pair(wanted, fx),
+            // Told before the peer had heard that the Pair is over, perhaps.
+            State::Solo(Toward::Intent(wanted)) => fx.push(Effect::Tell(TellPeer::Intend(wanted))),
             State::Starting | State::Main | State::Solo(_) | State::Asking if self.register.is_none() => {
                 fx.push(Effect::ReadRegister);
             }

@@ -17,6 +17,8 @@ impl Failover {
             Effect::Addresses(AddressSet::None, HoldBy::Lease),
             Effect::Cease,
             Effect::GrantLeases(true),
+            // A stream taken as Sub of a Pair that is over ends; the next one is judged anew.
+            Effect::Admit(false),
             Effect::Admit(true),
             Effect::Story(Story::OtherHasNewer),
         ]);

@@ -24,14 +24,8 @@ impl Machine {
             }
             let outline = &self.outline.groups[group];
             let Intensity { restarts, within } = outline.intensity;
-            let text = format!(
-                "{}: more than {restarts} restarts within {within:?}",
-                outline.name
-            );
-            self.groups[group].last_exit = Some(Exit {
-                text: text.clone(),
-                at: now.unix_ms,
-            });
+            let text = format!("{}: more than {restarts} restarts within {within:?}", outline.name);
+            self.groups[group].last_exit = Some(Exit { text: text.clone(), at: now.unix_ms });
             match outline.parent {
                 Some(parent) => (member, group) = (outline.range.clone(), parent),
                 None => return self.escalate(now, id, text),
@@ -45,15 +39,10 @@ impl Machine {
         let outline = &self.outline.groups[group];
         let Intensity { restarts, within } = outline.intensity;
         let recent = &mut self.groups[group].recent;
-        while recent
-            .front()
-            .is_some_and(|&at| now.elapsed.saturating_sub(at) > within)
-        {
+        while recent.front().is_some_and(|&at| now.elapsed.saturating_sub(at) > within) {
             recent.pop_front();
         }
-        let nth = u32::try_from(recent.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
+        let nth = u32::try_from(recent.len()).unwrap_or(u32::MAX).saturating_add(1);
         (nth <= restarts).then(|| {
             recent.push_back(now.elapsed);
             outline.backoff.delay(nth)
@@ -92,8 +81,7 @@ impl Machine {
     fn hold(&mut self, now: Moment, id: ActorId) {
         let actor = &mut self.actors[id];
         actor.enter(now, Phase::Holding);
-        self.effects
-            .push(Effect::Order(id, Order::Hold { life: actor.life }));
+        self.effects.push(Effect::Order(id, Order::Hold { life: actor.life }));
     }
 
     /// Let the actor go for good.
@@ -119,13 +107,12 @@ impl Machine {
                 self.hold(now, actor);
             }
         }
-        self.effects
-            .push(Effect::End(Ended::Escalated(Box::new(Escalation {
-                child: self.outline.actors[id].path.clone(),
-                cause,
-                failures: self.failures.iter().cloned().collect(),
-                report: self.report(),
-            }))));
+        self.effects.push(Effect::End(Ended::Escalated(Box::new(Escalation {
+            child: self.outline.actors[id].path.clone(),
+            cause,
+            failures: self.failures.iter().cloned().collect(),
+            report: self.report(),
+        }))));
     }
 
     fn remember_failure(&mut self, now: Moment, id: ActorId) {

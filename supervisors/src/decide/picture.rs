@@ -23,30 +23,16 @@ impl Machine {
             state: self.worst(&children),
             restarts: group.restarts,
             last_exit: group.last_exit.clone(),
-            since: children
-                .iter()
-                .map(|child| child.since)
-                .max()
-                .unwrap_or(group.since),
+            since: children.iter().map(|child| child.since).max().unwrap_or(group.since),
             children,
         }
     }
 
     fn worst(&self, children: &[Report]) -> State {
         // While the tree serves, only a temporary actor's failure is final, and is not its group's.
-        let concerns_the_group = |state: &State| {
-            *state != State::Failed || matches!(self.mode, Mode::Escalated | Mode::Stopped)
-        };
-        let worst = children
-            .iter()
-            .map(|child| child.state)
-            .filter(concerns_the_group)
-            .max();
-        worst.unwrap_or(if children.is_empty() {
-            State::Running
-        } else {
-            State::Stopped
-        })
+        let concerns_the_group = |state: &State| *state != State::Failed || matches!(self.mode, Mode::Escalated | Mode::Stopped);
+        let worst = children.iter().map(|child| child.state).filter(concerns_the_group).max();
+        worst.unwrap_or(if children.is_empty() { State::Running } else { State::Stopped })
     }
 
     fn report_actor(&self, id: ActorId) -> Report {

@@ -16,10 +16,7 @@ const fn ms(ms: u64) -> Duration {
 }
 
 fn at(elapsed_ms: u64) -> Moment {
-    Moment {
-        elapsed: ms(elapsed_ms),
-        unix_ms: 1_000_000 + elapsed_ms,
-    }
+    Moment { elapsed: ms(elapsed_ms), unix_ms: 1_000_000 + elapsed_ms }
 }
 
 /// A machine and the moment that it believes in.
@@ -31,14 +28,8 @@ struct Bench {
 /// Build an outline from words: `name(` opens a group, `)` closes it, others are permanent actors,
 /// `name?` transient, `name!` temporary. Groups allow 3 restarts in 1 s and wait 10 ms to 25 ms.
 fn outline(strategies: &[Strategy], words: &str) -> Outline {
-    let intensity = Intensity {
-        restarts: 3,
-        within: ms(1000),
-    };
-    let backoff = Backoff {
-        first: ms(10),
-        cap: ms(25),
-    };
+    let intensity = Intensity { restarts: 3, within: ms(1000) };
+    let backoff = Backoff { first: ms(10), cap: ms(25) };
     let mut strategies = strategies.iter();
     let mut outline = Outline::default();
     for word in words.split(' ') {
@@ -61,10 +52,7 @@ fn outline(strategies: &[Strategy], words: &str) -> Outline {
 
 impl Bench {
     fn new(strategies: &[Strategy], words: &str) -> Self {
-        Self {
-            machine: Machine::new(outline(strategies, words), at(0)),
-            now: 0,
-        }
+        Self { machine: Machine::new(outline(strategies, words), at(0)), now: 0 }
     }
 
     /// All up and running.
@@ -80,10 +68,7 @@ impl Bench {
 
     fn id(&self, name: &str) -> ActorId {
         let actors = &self.machine.outline.actors;
-        actors
-            .iter()
-            .position(|actor| actor.name == name)
-            .expect("an actor of this name")
+        actors.iter().position(|actor| actor.name == name).expect("an actor of this name")
     }
 
     fn life(&self, name: &str) -> u64 {
@@ -93,15 +78,8 @@ impl Bench {
     fn step(&mut self, event: Event) -> String {
         let effects = self.machine.step(at(self.now), event);
         let due = self.machine.due();
-        assert!(
-            due.is_none_or(|due| due > ms(self.now)),
-            "a moment due in the past spins"
-        );
-        effects
-            .iter()
-            .map(|effect| self.word(effect))
-            .collect::<Vec<_>>()
-            .join(", ")
+        assert!(due.is_none_or(|due| due > ms(self.now)), "a moment due in the past spins");
+        effects.iter().map(|effect| self.word(effect)).collect::<Vec<_>>().join(", ")
     }
 
     fn word(&self, effect: &Effect) -> String {
@@ -122,25 +100,15 @@ impl Bench {
     }
 
     fn started(&mut self, name: &str) -> String {
-        self.step(Event::Started {
-            actor: self.id(name),
-            life: self.life(name),
-        })
+        self.step(Event::Started { actor: self.id(name), life: self.life(name) })
     }
 
     fn held(&mut self, name: &str) -> String {
-        self.step(Event::Held {
-            actor: self.id(name),
-            life: self.life(name),
-        })
+        self.step(Event::Held { actor: self.id(name), life: self.life(name) })
     }
 
     fn exits(&mut self, name: &str, end: End) -> String {
-        self.step(Event::Exited {
-            actor: self.id(name),
-            life: self.life(name),
-            end,
-        })
+        self.step(Event::Exited { actor: self.id(name), life: self.life(name), end })
     }
 
     fn panics(&mut self, name: &str) -> String {
@@ -148,24 +116,15 @@ impl Bench {
     }
 
     fn left(&mut self, name: &str) -> String {
-        self.step(Event::Left {
-            actor: self.id(name),
-            last_words: None,
-        })
+        self.step(Event::Left { actor: self.id(name), last_words: None })
     }
 
     fn stop(&mut self, within_ms: u64) -> String {
-        self.step(Event::Stop {
-            within: ms(within_ms),
-        })
+        self.step(Event::Stop { within: ms(within_ms) })
     }
 
     fn state(&self, path: &str) -> State {
-        self.machine
-            .report()
-            .find(path)
-            .expect("a child at this path")
-            .state
+        self.machine.report().find(path).expect("a child at this path").state
     }
 
     /// Panic, wait out the longest backoff, and be up again.

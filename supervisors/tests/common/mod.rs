@@ -15,9 +15,7 @@ use supervisors::{Child, Group, Hang, Seat, Strategy, Tree, seat};
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, what)
-        .await
-        .expect("happens before the deadline")
+    tokio::time::timeout(DEADLINE, what).await.expect("happens before the deadline")
 }
 
 /// What happened, in order, to all actors that share it.
@@ -58,33 +56,17 @@ pub struct Witness {
 
 impl Witness {
     pub fn new(name: &'static str, log: &Log) -> Self {
-        Self {
-            name,
-            log: log.clone(),
-            traps: Arc::default(),
-        }
+        Self { name, log: log.clone(), traps: Arc::default() }
     }
 
-    pub fn trapped(
-        name: &'static str,
-        log: &Log,
-        traps: &[Place],
-    ) -> impl FnMut() -> Self + Send + use<> {
+    pub fn trapped(name: &'static str, log: &Log, traps: &[Place]) -> impl FnMut() -> Self + Send + use<> {
         let (log, traps) = (log.clone(), Arc::new(Mutex::new(traps.to_vec())));
-        move || Self {
-            name,
-            log: log.clone(),
-            traps: Arc::clone(&traps),
-        }
+        move || Self { name, log: log.clone(), traps: Arc::clone(&traps) }
     }
 
     fn pass(&self, place: Place) {
-        self.log
-            .write(format!("{place:?} {}", self.name).to_lowercase());
-        let mut traps = self
-            .traps
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.log.write(format!("{place:?} {}", self.name).to_lowercase());
+        let mut traps = self.traps.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(index) = traps.iter().position(|&trap| trap == place) {
             traps.remove(index);
             drop(traps);
@@ -190,9 +172,7 @@ pub fn place() -> (Addr<Witness>, Seat<Witness>) {
 /// A group that restarts quickly and allows 3 restarts in an hour, whatever the machine's speed.
 pub fn group(name: &str, strategy: Strategy) -> Group {
     let ms = Duration::from_millis(1);
-    Group::new(name, strategy)
-        .intensity(3, Duration::from_secs(3600))
-        .backoff(ms, ms)
+    Group::new(name, strategy).intensity(3, Duration::from_secs(3600)).backoff(ms, ms)
 }
 
 pub fn own_thread() -> ArbiterHandle {
@@ -202,10 +182,7 @@ pub fn own_thread() -> ArbiterHandle {
 /// A witness on a thread of its own.
 pub fn witness(name: &'static str, log: &Log) -> (Addr<Witness>, Child) {
     let (address, seat) = place();
-    (
-        address,
-        Child::new(name, seat, own_thread(), Witness::trapped(name, log, &[])),
-    )
+    (address, Child::new(name, seat, own_thread(), Witness::trapped(name, log, &[])))
 }
 
 pub fn no_hang(hang: Hang) {
@@ -221,8 +198,6 @@ pub async fn restarted(tree: &Tree, restarts: u64) -> supervisors::Report {
     fn count(report: &supervisors::Report) -> u64 {
         report.restarts + report.children.iter().map(count).sum::<u64>()
     }
-    let up = |report: &supervisors::Report| {
-        report.state == supervisors::State::Running && count(report) == restarts
-    };
+    let up = |report: &supervisors::Report| report.state == supervisors::State::Running && count(report) == restarts;
     within(tree.until(up)).await
 }

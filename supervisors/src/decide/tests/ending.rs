@@ -37,10 +37,7 @@ fn at_the_deadline_of_a_stop_the_rest_is_left_behind_and_named() {
 #[test]
 fn an_escalated_tree_can_still_be_stopped_in_order() {
     let mut bench = Bench::running(&[OneForOne], "root( a b )");
-    assert_eq!(
-        bench.left("b"),
-        "hold a1, escalated b cannot be restarted: its arbiter has stopped"
-    );
+    assert_eq!(bench.left("b"), "hold a1, escalated b cannot be restarted: its arbiter has stopped");
     assert_eq!(bench.held("a"), "");
     assert_eq!(bench.stop(1000), "stop a");
     assert_eq!(bench.left("a"), "stopped []");
@@ -50,10 +47,7 @@ fn an_escalated_tree_can_still_be_stopped_in_order() {
 fn a_hang_is_shown_and_never_restarted() {
     let mut bench = Bench::running(&[OneForOne, OneForOne], "root( x( a ) b )");
     assert_eq!(bench.step(Event::Hung { actor: 0 }), "");
-    assert_eq!(
-        (bench.state("x/a"), bench.machine.report().state),
-        (State::Hung, State::Hung)
-    );
+    assert_eq!((bench.state("x/a"), bench.machine.report().state), (State::Hung, State::Hung));
     assert_eq!(bench.tick(60_000), "");
     assert_eq!(bench.step(Event::Moves { actor: 0 }), "");
     assert_eq!(bench.machine.report().state, State::Running);

@@ -17,11 +17,7 @@ fn children_start_in_order_each_after_the_one_before() {
 
 #[test]
 fn each_strategy_takes_down_whom_it_names_the_last_first() {
-    for (strategy, orders) in [
-        (OneForOne, ""),
-        (OneForAll, "hold c1, hold a1"),
-        (RestForOne, "hold c1"),
-    ] {
+    for (strategy, orders) in [(OneForOne, ""), (OneForAll, "hold c1, hold a1"), (RestForOne, "hold c1")] {
         let mut bench = Bench::running(&[strategy], "root( a b c )");
         assert_eq!(bench.panics("b"), orders, "{strategy:?}");
     }
@@ -35,10 +31,7 @@ fn siblings_restart_in_start_order_each_after_the_one_before_and_after_the_backo
     bench.held("c");
     assert_eq!(bench.tick(9), "");
     assert_eq!(bench.tick(1), "run a2");
-    assert_eq!(
-        (bench.state("b"), bench.state("c")),
-        (State::Restarting, State::Held)
-    );
+    assert_eq!((bench.state("b"), bench.state("c")), (State::Restarting, State::Held));
     assert_eq!(bench.started("a"), "run b2");
     assert_eq!(bench.started("b"), "run c2");
     assert_eq!(bench.started("c"), "");
@@ -55,10 +48,7 @@ fn nobody_restarts_while_a_sibling_is_still_coming_to_rest() {
 
 #[test]
 fn a_blocked_group_does_not_delay_the_restart_of_another() {
-    let mut bench = Bench::running(
-        &[OneForOne, OneForAll, OneForAll],
-        "root( x( a b ) y( c d ) )",
-    );
+    let mut bench = Bench::running(&[OneForOne, OneForAll, OneForAll], "root( x( a b ) y( c d ) )");
     assert_eq!(bench.panics("c"), "hold d1");
     assert_eq!(bench.panics("a"), "hold b1");
     assert_eq!(bench.held("b"), "");
@@ -116,10 +106,7 @@ fn a_failure_during_a_restart_counts_again_and_keeps_the_siblings_waiting() {
     assert_eq!(bench.tick(1), "run a3");
     assert_eq!(bench.panics("a"), "");
     assert_eq!(bench.tick(25), "run a4");
-    assert_eq!(
-        bench.panics("a"),
-        "escalated root: more than 3 restarts within 1s"
-    );
+    assert_eq!(bench.panics("a"), "escalated root: more than 3 restarts within 1s");
 }
 
 #[test]
@@ -130,12 +117,7 @@ fn two_siblings_that_fall_together_count_once() {
     assert_eq!(bench.machine.groups[0].recent.len(), 1);
     assert_eq!(bench.tick(10), "run a2");
     assert_eq!(
-        bench
-            .machine
-            .report()
-            .find("b")
-            .and_then(|b| b.last_exit.clone())
-            .map(|exit| exit.text),
+        bench.machine.report().find("b").and_then(|b| b.last_exit.clone()).map(|exit| exit.text),
         Some("b panicked".to_owned())
     );
 }
@@ -151,14 +133,7 @@ fn late_news_of_an_earlier_life_changes_nothing() {
     let b = bench.id("b");
     assert_eq!(bench.step(Event::Held { actor: b, life: 1 }), "");
     assert_eq!(bench.step(Event::Started { actor: b, life: 2 }), "");
-    assert_eq!(
-        bench.step(Event::Exited {
-            actor: b,
-            life: 1,
-            end: End::ByItself
-        }),
-        ""
-    );
+    assert_eq!(bench.step(Event::Exited { actor: b, life: 1, end: End::ByItself }), "");
     assert_eq!(bench.tick(100), "");
     assert_eq!(bench.held("b"), "run a3");
 }

@@ -14,31 +14,19 @@ fn whatever_happens_nobody_runs_behind_a_sibling_that_is_down() {
             random ^= random << 17;
             usize::try_from(random % below as u64).expect("below a usize")
         };
-        let mut bench = Bench::new(
-            &[OneForOne, RestForOne, OneForAll],
-            "root( x( a b c? ) y( d e! f ) )",
-        );
+        let mut bench = Bench::new(&[OneForOne, RestForOne, OneForAll], "root( x( a b c? ) y( d e! f ) )");
         for _ in 0..300 {
             bench.now += pick(60) as u64;
             let id = pick(6);
             let Actor { phase, life, .. } = bench.machine.actors[id];
             let event = match (phase, pick(8)) {
-                (Phase::Starting | Phase::Running | Phase::Holding, 0) => Event::Exited {
-                    actor: id,
-                    life,
-                    end: End::Panicked("random".into()),
-                },
-                (Phase::Running, 1) => Event::Exited {
-                    actor: id,
-                    life,
-                    end: End::ByItself,
-                },
+                (Phase::Starting | Phase::Running | Phase::Holding, 0) => {
+                    Event::Exited { actor: id, life, end: End::Panicked("random".into()) }
+                }
+                (Phase::Running, 1) => Event::Exited { actor: id, life, end: End::ByItself },
                 (Phase::Starting, _) => Event::Started { actor: id, life },
                 (Phase::Holding, _) => Event::Held { actor: id, life },
-                (Phase::Leaving, _) => Event::Left {
-                    actor: id,
-                    last_words: None,
-                },
+                (Phase::Leaving, _) => Event::Left { actor: id, last_words: None },
                 (Phase::Waiting | Phase::Running | Phase::Held | Phase::Gone, _) => Event::Tick,
             };
             bench.step(event);
@@ -53,12 +41,8 @@ fn assert_order(machine: &Machine, seed: u64) {
         let group = &machine.actors[range];
         for (index, actor) in group.iter().enumerate() {
             let newborn = actor.phase == Phase::Starting;
-            let early = group[index + 1..].iter().any(|later| {
-                matches!(
-                    later.phase,
-                    Phase::Starting | Phase::Running | Phase::Holding
-                )
-            });
+            let early =
+                group[index + 1..].iter().any(|later| matches!(later.phase, Phase::Starting | Phase::Running | Phase::Holding));
             assert!(!(newborn && early), "seed {seed}: {machine:?}");
         }
     }
@@ -73,18 +57,12 @@ fn settles(bench: &mut Bench, seed: u64) {
             bench.step(match phase {
                 Phase::Starting => Event::Started { actor: id, life },
                 Phase::Holding => Event::Held { actor: id, life },
-                Phase::Leaving => Event::Left {
-                    actor: id,
-                    last_words: None,
-                },
+                Phase::Leaving => Event::Left { actor: id, last_words: None },
                 Phase::Waiting | Phase::Running | Phase::Held | Phase::Gone => Event::Tick,
             });
         }
     }
     let report = bench.machine.report();
     let settled = bench.machine.actors.iter().all(Actor::is_up);
-    assert!(
-        settled || bench.machine.mode == Mode::Escalated,
-        "seed {seed}: {report:?}"
-    );
+    assert!(settled || bench.machine.mode == Mode::Escalated, "seed {seed}: {report:?}");
 }

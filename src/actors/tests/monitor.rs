@@ -1,0 +1,129 @@
+//! StateMonitor: a peer that falls silent, dies, comes back.
+
+use super::*;
+use crate::actors::state_monitor::{GrantLeases, Judged, LifeTold, Settings, Stand, StateMonitor};
+use crate::clock;
+use crate::handover::{Board, Shown};
+use crate::machines::failover::{Event, Loss};
+use crate::machines::health::Patience;
+use crate::model::{BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Role, Sequence, ServerId, Standing};
+use crate::wire::heartbeat::{HeartbeatKey, decode, encode};
+use crate::wire::identity::PairSecret;
+use crate::wire::life::LifeNews;
+use crate::wire::paths::Path;
+
+const PEER: BootNonce = BootNonce(7);
+
+fn standing() -> Standing {
+    Standing {
+        epoch: Epoch(1),
+        holder: Holder::Pair { main: ServerId::A },
+        data_id: DataId::default(),
+        mode: Mode::Pair,
+        role: Role::Main,
+        can_acknowledge: true,
+    }
+}
+
+/// The monitor under test and a peer that is one UDP socket.
+struct Stage {
+    monitor: Addr<StateMonitor>,
+    judged: Heard<Judged>,
+    board: Arc<Board>,
+    peer: tokio::net::UdpSocket,
+    key: HeartbeatKey,
+    number: u64,
+}
+
+async fn stage() -> Stage {
+    let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let key = HeartbeatKey::from_secret(&PairSecret::draw().unwrap());
+    let patience = Patience { lease_ms: 250, silence_ms: 350, boot_ms: 1_500, beats_remembered: 64 };
+    let paths = vec![Path { name: "loopback".into(), local, peer: peer.local_addr().unwrap() }];
+    let settings = Settings { me: ServerId::A, boot: BootNonce(1), key: key.clone(), paths, patience, heartbeat_ms: 25 };
+    let (recipient, judged) = ear::<Judged>();
+    let board = Arc::new(Board::default());
+    let monitor = StateMonitor::new(settings, Arc::clone(&board), Arc::new(Shown::default()), recipient, quiet()).start();
+    monitor.send(Stand(standing())).await.unwrap();
+    Stage { monitor, judged, board, peer, key, number: 0 }
+}
+
+impl Stage {
+    /// Waits for the next heartbeat and answers it, as a peer that hears well does.
+    async fn answer_one(&mut self, grants_lease: bool) {
+        let mut buffer = [0; 512];
+        let (len, from) = self.peer.recv_from(&mut buffer).await.unwrap();
+        let beat = decode(&buffer[..len], &self.key, ServerId::B).unwrap();
+        self.number += 1;
+        let answer = Heartbeat {
+            from: ServerId::B,
+            boot: PEER,
+            number: BeatNo(self.number),
+            echo: Some((beat.boot, beat.number)),
+            grants_lease,
+            standing: Standing { role: Role::Sub, ..standing() },
+            stored: Sequence(0),
+        };
+        self.peer.send_to(&encode(&answer, &self.key), from).await.unwrap();
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.judged.all().into_iter().map(|Judged(event)| event).collect()
+    }
+
+    async fn heard_once(&mut self) {
+        self.answer_one(true).await;
+        until("the peer is heard", || self.judged.last().is_some()).await;
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_answers_is_told_and_extends_the_lease() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    assert!(matches!(stage.events()[..], [Event::PeerSays(_)]));
+    let left = stage.board.lease_until().since(clock::now());
+    assert!((1..=250).contains(&left), "{left} ms of lease");
+}
+
+#[actix::test]
+async fn a_peer_that_falls_silent_is_lost_after_the_silence_limit() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    tokio::time::pause();
+    pass(300).await;
+    assert!(!stage.events().contains(&Event::PeerLost(Loss::Silent)));
+    pass(100).await;
+    assert_eq!(stage.events().last(), Some(&Event::PeerLost(Loss::Silent)));
+    assert!(stage.board.lease_until() < clock::now(), "the lease ended before the silence did");
+}
+
+#[actix::test]
+async fn a_dead_peer_is_told_at_once_and_its_reborn_process_is_welcome() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    stage.monitor.send(LifeTold(LifeNews::Connected { boot: PEER })).await.unwrap();
+    stage.monitor.send(LifeTold(LifeNews::Dead)).await.unwrap();
+    until("the loss is told", || stage.events().last() == Some(&Event::PeerLost(Loss::Dead))).await;
+}
+
+#[actix::test]
+async fn a_broken_life_line_alone_loses_nobody() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    stage.monitor.send(LifeTold(LifeNews::Connected { boot: PEER })).await.unwrap();
+    stage.monitor.send(LifeTold(LifeNews::Broken)).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!stage.events().iter().any(|event| matches!(event, Event::PeerLost(_))));
+}
+
+#[actix::test]
+async fn leases_granted_run_out_a_lease_after_the_granting_stopped() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    stage.monitor.send(GrantLeases(false)).await.unwrap();
+    tokio::time::pause();
+    pass(300).await;
+    assert!(stage.events().contains(&Event::LeasesOut));
+}

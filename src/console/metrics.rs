@@ -1,0 +1,100 @@
+//! `GET /metrics`: what the actors count, how far this server is at this moment, and what this interface itself counts.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use slog::error;
+
+use super::problem::Problem;
+use super::{Console, NoQuery};
+use crate::model::{Mode, Role};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Closes a text of OpenMetrics; one of two texts must lose it.
+const END: &str = "# EOF\n";
+
+/// Labels are paths of ours and status codes, never what somebody sent.
+type Labels = [(&'static str, String); 2];
+
+/// What this interface counts.
+pub(super) struct Http {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    pub(super) panics: Counter,
+    resident: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("duplex");
+        let requests = Family::<Labels, Counter>::default();
+        let (panics, resident) = (Counter::default(), Gauge::default());
+        registry.register("http_requests", "HTTP requests answered, by path and status", requests.clone());
+        registry.register("http_panics", "HTTP requests whose handler panicked", panics.clone());
+        registry.register_with_unit("process_resident", "Memory of this process", Unit::Bytes, resident.clone());
+        Self { registry, requests, panics, resident }
+    }
+}
+
+impl Http {
+    pub(super) fn answered(&self, path: &str, status: u16) {
+        self.requests.get_or_create(&[("path", path.to_owned()), ("status", status.to_string())]).inc();
+    }
+}
+
+pub(super) async fn metrics(console: Data<Console>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    console.refresh();
+    match console.encode() {
+        Ok(text) => Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text)),
+        Err(fmt::Error) => {
+            error!(console.log, "cannot write the metrics");
+            Err(Problem::internal())
+        }
+    }
+}
+
+impl Console {
+    /// Gauges that follow the board are set when somebody looks.
+    fn refresh(&self) {
+        let (board, to) = (&self.board, &self.metrics.positions);
+        let standing = self.shown.view().standing;
+        let (role, mode) = standing.map_or((Role::None, Mode::Starting), |standing| (standing.role, standing.mode));
+        self.metrics.stands(role, mode, board.epoch());
+        let (applied, confirmed) = (board.applied().0, board.confirmed().max(board.told()).0);
+        to.executed.set(board.executed().0);
+        to.stored.set(board.stored().0);
+        to.peer_stored.set(board.peer_stored().0);
+        to.confirmed.set(board.confirmed().0);
+        to.applied.set(applied);
+        self.metrics.lag_entries.set(confirmed.saturating_sub(applied));
+        // On Main its own writing measures the lag; Sub knows how old what it shows may be.
+        if let Some(age_ms) = (self.freshness)().filter(|_| role == Role::Sub) {
+            self.metrics.lag_ms.set(age_ms);
+        }
+        if let Some(bytes) = resident_bytes() {
+            self.http.resident.set(bytes);
+        }
+    }
+
+    fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = self.metrics.encode()?;
+        text.truncate(text.strip_suffix(END).map_or(text.len(), str::len));
+        encode(&mut text, &self.http.registry)?;
+        Ok(text)
+    }
+}
+
+/// `VmRSS` as Linux tells it, in KiB.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

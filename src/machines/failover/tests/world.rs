@@ -1,0 +1,388 @@
+//! Two machines, a register and a network that loses and delays, driven at random from a seed: the oracle is P1 and P2, and that
+//! a world without further faults ends as a Pair. Small beside a model checker, but it runs the same machine in every test run.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// xorshift64*: a seed replays exactly.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
+    }
+}
+
+/// One server: its disk survives, the rest does not.
+struct Box {
+    disk: Coordination,
+    journal: Vec<Position>,
+    machine: Option<Failover>,
+    events: VecDeque<Event>,
+    rule: Rule,
+    admits: bool,
+    /// DataUpdater may run under this epoch.
+    run: Option<Epoch>,
+    holds_stream: bool,
+    watch_level: Option<usize>,
+    granting: bool,
+    asks: VecDeque<(Register, Register)>,
+    told_standing: Option<Standing>,
+}
+
+struct World {
+    boxes: [Box; 2],
+    register: Register,
+    /// Requests on their way to the arbiter; any of them may land late.
+    flying: Vec<(usize, Register, Register)>,
+    /// Stream open from this server to the other.
+    stream: Option<usize>,
+    cut: bool,
+    acknowledged: Vec<(Position, Epoch)>,
+    acknowledgers: Vec<(Epoch, usize)>,
+    dice: Dice,
+    next: u8,
+}
+
+fn server(index: usize) -> ServerId {
+    [ServerId::A, ServerId::B][index]
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let first = register(1, PAIR_A);
+        let boxes = [0, 1].map(|index| Box {
+            disk: Coordination::first(server(index), &first),
+            journal: vec![],
+            machine: None,
+            events: VecDeque::new(),
+            rule: Rule::Closed,
+            admits: false,
+            run: None,
+            holds_stream: false,
+            watch_level: None,
+            granting: true,
+            asks: VecDeque::new(),
+            told_standing: None,
+        });
+        let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let (flying, acknowledged, acknowledgers) = (vec![], vec![], vec![]);
+        let mut world =
+            Self { boxes, register: first, flying, stream: None, cut: false, acknowledged, acknowledgers, dice, next: 0 };
+        world.start(0);
+        world.start(1);
+        world
+    }
+
+    fn end(&self, index: usize) -> Position {
+        self.boxes[index].journal.last().copied().unwrap_or(Position::GENESIS)
+    }
+
+    fn start(&mut self, index: usize) {
+        let (machine, effects) = Failover::start(self.boxes[index].disk, false);
+        self.boxes[index].machine = Some(machine);
+        self.boxes[index].granting = true;
+        self.perform(index, effects);
+    }
+
+    fn crash(&mut self, index: usize) {
+        let gone = &mut self.boxes[index];
+        (gone.machine, gone.run, gone.rule, gone.admits) = (None, None, Rule::Closed, false);
+        gone.events.clear();
+        gone.watch_level = None;
+        gone.told_standing = None;
+        self.end_stream();
+    }
+
+    fn end_stream(&mut self) {
+        if let Some(holder) = self.stream.take() {
+            self.boxes[holder].events.push_back(Event::StreamLost);
+        }
+    }
+
+    fn step(&mut self, index: usize, event: Event) {
+        let stored = self.end(index);
+        let view = View { stored, recordable: Position::GENESIS };
+        let Some(machine) = self.boxes[index].machine.as_mut() else { return };
+        let effects = machine.step(&view, event);
+        self.perform(index, effects);
+    }
+
+    /// In order; a crash may come between any two.
+    fn perform(&mut self, index: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            if self.dice.roll(400) == 0 && !self.calm() {
+                return self.crash(index);
+            }
+            self.perform_one(index, effect);
+        }
+        let standing = self.boxes[index].machine.as_ref().map(Failover::standing);
+        if standing != self.boxes[index].told_standing {
+            self.boxes[index].told_standing = standing;
+        }
+    }
+
+    fn calm(&self) -> bool {
+        self.next == u8::MAX
+    }
+
+    fn perform_one(&mut self, index: usize, effect: Effect) {
+        let own = &mut self.boxes[index];
+        match effect {
+            Effect::Note(disk) => {
+                assert!(disk.held.0 >= own.disk.held.0, "the epoch held never goes back");
+                own.disk = disk;
+            }
+            Effect::Ask { expected, new } => self.flying.push((index, expected, new)),
+            Effect::ReadRegister => own.events.push_back(Event::Register(self.register)),
+            Effect::Gate(rule) => own.rule = rule,
+            Effect::Begin { epoch, holder } => {
+                own.run = matches!(holder, Holder::Solo { .. }).then_some(epoch);
+                self.end_stream();
+                self.boxes[index].holds_stream = true;
+            }
+            Effect::Continue { epoch, .. } => own.run = Some(epoch),
+            Effect::Cease => {
+                (own.run, own.holds_stream) = (None, false);
+                if self.stream == Some(index) {
+                    self.end_stream();
+                }
+            }
+            Effect::Admit(admits) => {
+                own.admits = admits;
+                if !admits && self.stream == Some(1 - index) {
+                    self.end_stream();
+                }
+            }
+            Effect::Stream(verdict) => self.open_stream(index, verdict),
+            Effect::WatchLevel => own.watch_level = Some(own.journal.len()),
+            Effect::Tell(tell) => self.tell(index, tell),
+            Effect::GrantLeases(granting) => own.granting = granting,
+            Effect::Exit(_) => self.crash(index),
+            Effect::Addresses(..) | Effect::Story(_) => {}
+        }
+    }
+
+    fn tell(&mut self, index: usize, tell: TellPeer) {
+        if self.stream.is_none() {
+            return;
+        }
+        let event = match tell {
+            TellPeer::Intend(register) => Event::IntendWanted(register),
+            TellPeer::Enter(register) => Event::EnterWanted(register),
+            TellPeer::Intended(epoch) => Event::PeerIntended(epoch),
+            TellPeer::Entered(_) => return,
+        };
+        self.boxes[1 - index].events.push_back(event);
+    }
+
+    /// The follower has judged: compare, take over or cut, as `machines::stream` does.
+    fn open_stream(&mut self, follower: usize, verdict: StreamVerdict) {
+        let holder = 1 - follower;
+        let may_cut = match verdict {
+            StreamVerdict::AsSub => false,
+            StreamVerdict::Rejoining => true,
+            StreamVerdict::NotNow | StreamVerdict::EpochOld { .. } => return,
+        };
+        let common = (0..)
+            .take_while(|&n| self.boxes[0].journal.get(n) == self.boxes[1].journal.get(n) && n < self.boxes[0].journal.len());
+        let common = common.count();
+        if self.boxes[follower].journal.len() > common {
+            let fresh = self.boxes[holder].run.is_none();
+            if may_cut {
+                self.boxes[follower].journal.truncate(common);
+            } else if fresh && self.boxes[holder].journal.len() == common {
+                self.boxes[holder].journal = self.boxes[follower].journal.clone();
+            } else {
+                return;
+            }
+        }
+        self.stream = Some(holder);
+        if !may_cut {
+            // DataUpdater starts once both are compared.
+            let epoch = self.boxes[holder].disk.held.0;
+            self.boxes[holder].run.get_or_insert(epoch);
+        }
+        self.boxes[holder].events.push_back(Event::Compared);
+    }
+
+    /// A command, if this server would execute one; acknowledged as soon as its rule allows.
+    fn execute(&mut self, index: usize) {
+        let Some(epoch) = self.boxes[index].run else { return };
+        if self.boxes[index].rule == Rule::Closed || self.boxes[index].machine.is_none() {
+            return;
+        }
+        let last = self.end(index);
+        let mut digest = last.digest.0;
+        digest.rotate_left(3);
+        digest[0] = digest[0].wrapping_add(self.dice.roll(251) as u8 + 1);
+        let epoch = epoch.max(last.epoch);
+        self.boxes[index].journal.push(Position { epoch, sequence: last.sequence.next(), digest: Digest(digest) });
+        self.acknowledge(index);
+    }
+
+    fn replicate(&mut self) {
+        let Some(holder) = self.stream.filter(|_| !self.cut) else { return };
+        let (from, to) = (&self.boxes[holder].journal, &self.boxes[1 - holder].journal);
+        if self.boxes[1 - holder].machine.is_none() || to.len() > from.len() || from[..to.len()] != to[..] {
+            return self.end_stream();
+        }
+        if let Some(next) = from.get(to.len()).copied() {
+            self.boxes[1 - holder].journal.push(next);
+        }
+        self.acknowledge(holder);
+        let level = self.boxes[holder].watch_level.is_some_and(|mark| self.boxes[1 - holder].journal.len() >= mark);
+        if level {
+            self.boxes[holder].watch_level = None;
+            self.boxes[holder].events.push_back(Event::PeerLevel);
+        } else if self.boxes[holder].watch_level.is_none() {
+            self.boxes[holder].events.push_back(Event::PeerNear);
+        }
+    }
+
+    /// P1 and P2, the moment anything is acknowledged.
+    fn acknowledge(&mut self, index: usize) {
+        let upto = match self.boxes[index].rule {
+            Rule::Closed | Rule::Leased(_) => return,
+            Rule::Own(_) => self.boxes[index].journal.len(),
+            Rule::Both(_) if self.stream == Some(index) && !self.cut => {
+                self.boxes[index].journal.len().min(self.boxes[1 - index].journal.len())
+            }
+            Rule::Both(_) => return,
+        };
+        let epoch = self.boxes[index].disk.held.0;
+        for (position, _) in &self.acknowledged {
+            let held = self.boxes[index].journal.get(position.sequence.0 as usize - 1);
+            assert_eq!(held, Some(position), "P2: {} acknowledges but lacks an acknowledged entry", index);
+        }
+        let newest = self.acknowledged.len();
+        for position in self.boxes[index].journal[..upto].iter().skip(newest) {
+            self.acknowledged.push((*position, epoch));
+            self.acknowledgers.push((epoch, index));
+        }
+        let others = self.acknowledgers.iter().filter(|(at, who)| *at == epoch && *who != index);
+        assert_eq!(others.count(), 0, "P1: two acknowledgers in epoch {}", epoch.0);
+    }
+
+    fn land_one(&mut self) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let pick = self.dice.roll(self.flying.len() as u64) as usize;
+        let (index, expected, new) = self.flying.swap_remove(pick);
+        let landed = self.register == expected;
+        if landed {
+            self.register = new;
+        }
+        let lost = !self.calm() && self.dice.roll(4) == 0;
+        if !lost {
+            let event = if landed { Event::Landed(self.register) } else { Event::Differs(self.register) };
+            self.boxes[index].events.push_back(event);
+        }
+    }
+
+    /// What the two hear of each other, as `health` would judge it.
+    fn hear(&mut self, index: usize) {
+        let heard = self.boxes[1 - index].told_standing.filter(|_| !self.cut);
+        let lost = self.boxes[index].machine.as_ref().and_then(|machine| machine.lost);
+        match (heard, lost) {
+            (Some(standing), lost) => {
+                if lost.is_some() {
+                    self.step(index, Event::PeerBack);
+                }
+                self.step(index, Event::PeerSays(standing));
+            }
+            (None, None) => {
+                let loss = if self.boxes[1 - index].machine.is_none() { Loss::Dead } else { Loss::Silent };
+                self.step(index, Event::PeerLost(loss));
+            }
+            (None, Some(_)) => {}
+        }
+        if !self.boxes[index].granting {
+            self.step(index, Event::LeasesOut);
+        }
+    }
+
+    fn want_stream(&mut self, holder: usize) {
+        let follower = &self.boxes[1 - holder];
+        if self.cut || !self.boxes[holder].holds_stream || self.stream.is_some() || !follower.admits || follower.machine.is_none()
+        {
+            return;
+        }
+        let (epoch, held) = self.boxes[holder].disk.held;
+        self.step(1 - holder, Event::StreamWanted { epoch, holder: held });
+    }
+
+    fn deliver(&mut self, index: usize) {
+        if let Some(event) = self.boxes[index].events.pop_front() {
+            self.step(index, event);
+        }
+    }
+
+    fn random_turn(&mut self) {
+        let index = self.dice.roll(2) as usize;
+        match self.dice.roll(24) {
+            0..=5 => self.deliver(index),
+            6..=8 => self.execute(index),
+            9..=11 => self.replicate(),
+            12..=13 => self.land_one(),
+            14..=15 => self.hear(index),
+            16..=17 => self.want_stream(index),
+            18 => self.step(index, Event::RetryDue),
+            19 if self.dice.roll(6) == 0 => self.crash(index),
+            20 if self.boxes[index].machine.is_none() => self.start(index),
+            21 if self.dice.roll(5) == 0 => {
+                self.cut = !self.cut;
+                if self.cut {
+                    self.end_stream();
+                }
+            }
+            21 if self.dice.roll(3) == 0 => self.step(index, Event::RefreshDue),
+            22 if self.dice.roll(4) == 0 => self.step(index, Event::StorageReborn),
+            23 if self.dice.roll(4) == 0 => self.end_stream(),
+            _ => {}
+        }
+    }
+
+    /// No more faults: everything is delivered, lost requests are repeated.
+    fn settle(&mut self) {
+        (self.cut, self.next) = (false, u8::MAX);
+        for _ in 0..400 {
+            for index in 0..2 {
+                if self.boxes[index].machine.is_none() {
+                    self.start(index);
+                }
+                self.hear(index);
+                while !self.boxes[index].events.is_empty() {
+                    self.deliver(index);
+                }
+                self.want_stream(index);
+                self.step(index, Event::RetryDue);
+                self.step(index, Event::RefreshDue);
+                self.execute(index);
+            }
+            self.land_one();
+            self.replicate();
+            self.replicate();
+        }
+    }
+}
+
+#[test]
+fn two_machines_in_a_world_of_faults_lose_nothing_and_end_as_a_pair() {
+    for seed in 1..=400 {
+        let mut world = World::new(seed);
+        for _ in 0..400 {
+            world.random_turn();
+        }
+        world.settle();
+        let states = [0, 1].map(|index| world.boxes[index].machine.as_ref().map(Failover::state));
+        let paired = matches!(states, [Some(State::Main), Some(State::Sub)] | [Some(State::Sub), Some(State::Main)]);
+        assert!(paired, "seed {seed}: {states:?}, register {:?}", world.register);
+        assert!(!world.acknowledged.is_empty(), "seed {seed}: nothing was acknowledged");
+    }
+}

@@ -1,0 +1,389 @@
+//! One server: its files opened, its actors placed on their threads, and the supervision tree as one visible list.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::{Arbiter, ArbiterHandle, System};
+use slog::{Logger, crit, info};
+use supervisors::{Child, Ended, Group, Hang, Strategy, Tree, seat};
+use tokio::sync::mpsc;
+
+use crate::actors::address_keeper::AddressKeeper;
+use crate::actors::command_acceptor::{CommandAcceptor, Release};
+use crate::actors::data_updater::DataUpdater;
+use crate::actors::failover_coordinator::{self, FailoverCoordinator, StopWanted};
+use crate::actors::journal_writer::JournalWriter;
+use crate::actors::replication_applier::ReplicationApplier;
+use crate::actors::replication_receiver::{self, Incoming, ReplicationReceiver};
+use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
+use crate::actors::state_monitor::{LifeTold, StateMonitor};
+use crate::actors::{Storage, address_keeper};
+use crate::handover::{Board, Gate, Shown, Tail};
+use crate::ledger::Ledger;
+use crate::machines::failover::Story;
+use crate::model::StreamNo;
+use crate::wire::frames::LinkKind;
+use crate::wire::life;
+
+mod open;
+mod withdraw;
+
+pub use open::{Opened, Unopened, open};
+
+/// Every actor's name: in the tree, in the log, and in `[log.actors]`.
+pub const ACTORS: &[&str] = &[
+    "state-monitor",
+    "address-keeper",
+    "failover-coordinator",
+    "journal-writer",
+    "replication-sender",
+    "data-updater",
+    "replication-receiver",
+    "replication-applier",
+    "command-acceptor",
+    "server",
+];
+
+/// Messages that may wait at an actor's door. Bulk never goes through mailboxes, so this bounds bursts of notices only.
+const MAILBOX: usize = 256;
+
+/// Threads: three shared ones, so that a blocked write never delays a heartbeat, and three for actors that block rightfully.
+struct Threads {
+    control: Arbiter,
+    storage: Arbiter,
+    edge: Arbiter,
+    journal: Arbiter,
+    updater: Arbiter,
+    applier: Arbiter,
+}
+
+impl Threads {
+    fn start() -> Self {
+        let named = |name: &'static str| {
+            let arbiter = Arbiter::new();
+            arbiter.spawn_fn(move || {
+                // The name is for people with `top`; a kernel that refuses it harms nobody.
+                let name = std::ffi::CString::new(name).unwrap_or_default();
+                let _ = nix::sys::prctl::set_name(&name);
+            });
+            arbiter
+        };
+        Self {
+            control: named("control"),
+            storage: named("storage"),
+            edge: named("edge"),
+            journal: named("journal"),
+            updater: named("updater"),
+            applier: named("applier"),
+        }
+    }
+}
+
+/// Runs this server until it is told to stop, gives up, or must not go on.
+pub fn serve(opened: Opened) -> ExitCode {
+    System::new().block_on(async move { run(opened).await })
+}
+
+async fn run(mut opened: Opened) -> ExitCode {
+    // Dropped last: it writes what the log still queues.
+    let _telemetry = opened.telemetry.take();
+    let log = opened.logs.for_actor("server");
+    info!(log, "starting"; "server" => &opened.config.server.name, "version" => env!("CARGO_PKG_VERSION"));
+    let addresses = opened.addresses.clone();
+    let (exit, mut exits) = mpsc::unbounded_channel();
+    let threads = Threads::start();
+    let (tree, stop) = match start_tree(opened, &threads, exit) {
+        Ok(started) => started,
+        Err(error) => {
+            crit!(log, "cannot start"; "reason" => error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = until_over(&tree, &stop, &mut exits, &log).await;
+    // Addresses first: nothing that can block may keep them here.
+    withdraw::now(addresses.as_ref());
+    tree.stop(Duration::from_secs(1)).await;
+    info!(log, "stopped");
+    code
+}
+
+/// Waits for a person, a breach, or the end of the tree.
+async fn until_over(
+    tree: &Tree,
+    stop: &actix::Recipient<StopWanted>,
+    exits: &mut mpsc::UnboundedReceiver<Story>,
+    log: &Logger,
+) -> ExitCode {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    loop {
+        tokio::select! {
+            Some(why) = exits.recv() => {
+                return if why == Story::Stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            }
+            ended = tree.wait() => {
+                if let Ended::Escalated(escalation) = ended {
+                    crit!(log, "gave up: the other server is the last supervisor";
+                        "child" => &escalation.child, "cause" => &escalation.cause);
+                }
+                return ExitCode::FAILURE;
+            }
+            _ = tokio::signal::ctrl_c() => stop.do_send(StopWanted),
+            () = terminated(terminate.as_mut()) => stop.do_send(StopWanted),
+        }
+    }
+}
+
+async fn terminated(signal: Option<&mut tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// All actors, in the order in which they start and restart.
+fn start_tree(
+    opened: Opened,
+    threads: &Threads,
+    exit: mpsc::UnboundedSender<Story>,
+) -> Result<(Tree, actix::Recipient<StopWanted>), String> {
+    let Opened { config, app, logs, journal, place, notes, settings, first_register, arbiter, connector, listener, .. } = opened;
+    let (board, shown) = (Arc::new(Board::default()), Arc::new(Shown::default()));
+
+    let (monitor, monitor_seat) = seat::<StateMonitor>(MAILBOX);
+    let (keeper, keeper_seat) = seat::<AddressKeeper>(MAILBOX);
+    let (coordinator, coordinator_seat) = seat::<FailoverCoordinator<Ledger>>(MAILBOX);
+    let (writer, writer_seat) = seat::<JournalWriter<Ledger>>(MAILBOX);
+    let (sender, sender_seat) = seat::<ReplicationSender<Ledger>>(MAILBOX);
+    let (updater, updater_seat) = seat::<DataUpdater<Ledger>>(MAILBOX);
+    let (receiver, receiver_seat) = seat::<ReplicationReceiver<Ledger>>(MAILBOX);
+    let (applier, applier_seat) = seat::<ReplicationApplier<Ledger>>(MAILBOX);
+    let (acceptor, acceptor_seat) = seat::<CommandAcceptor<Ledger>>(MAILBOX);
+
+    let release = acceptor.clone().recipient::<Release>();
+    let gate = Gate::new(Arc::clone(&board), Box::new(move |answers| release.do_send(Release(answers))));
+    board.set_stored(journal.stored());
+    let tail = Tail::new(StreamNo(0), journal.stored());
+    let storage = Arc::new(Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader()));
+
+    let control = Group::new("control", Strategy::OneForAll)
+        .actor({
+            let (settings, board, shown) = (settings.clone(), Arc::clone(&board), Arc::clone(&shown));
+            let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("state-monitor"));
+            child("state-monitor", monitor_seat, &threads.control, move || {
+                StateMonitor::new(settings.clone(), Arc::clone(&board), Arc::clone(&shown), coordinator.clone(), log.clone())
+            })
+        })
+        .actor({
+            let (addresses, board, shown) = (opened.addresses.clone(), Arc::clone(&board), Arc::clone(&shown));
+            let log = logs.for_actor("address-keeper");
+            child("address-keeper", keeper_seat, &threads.control, move || {
+                AddressKeeper::new(addresses.clone(), Arc::clone(&board), Arc::clone(&shown), log.clone())
+            })
+        })
+        .actor({
+            let neighbours = failover_coordinator::Neighbours {
+                begin: sender.clone().recipient(),
+                carry_on: sender.clone().recipient(),
+                cease: sender.clone().recipient(),
+                watch_level: sender.clone().recipient(),
+                tell_follower: sender.clone().recipient(),
+                admit: receiver.clone().recipient(),
+                tell_holder: receiver.clone().recipient(),
+                applier: applier.clone().recipient(),
+                hold: keeper.clone().recipient::<address_keeper::Hold>(),
+                stand: monitor.clone().recipient(),
+                grant_leases: monitor.clone().recipient(),
+            };
+            let settings = failover_coordinator::Settings {
+                asynchronous: config.replication.mode == crate::config::ReplicationMode::Async,
+                names: config.server.pair.clone(),
+                first_register,
+            };
+            let (storage, shown, log) = (Arc::clone(&storage), Arc::clone(&shown), logs.for_actor("failover-coordinator"));
+            child("failover-coordinator", coordinator_seat, &threads.control, move || {
+                FailoverCoordinator::new(
+                    settings.clone(),
+                    Arc::clone(&storage),
+                    Arc::clone(&shown),
+                    Arc::clone(&notes),
+                    Arc::clone(&arbiter),
+                    neighbours.clone(),
+                    exit.clone(),
+                    log.clone(),
+                )
+            })
+        });
+
+    let open_store = open::store_opener(&config);
+    let storage_group = Group::new("storage", Strategy::RestForOne)
+        .actor({
+            let (storage, log) = (Arc::clone(&storage), logs.for_actor("journal-writer"));
+            let (applier, receiver) = (applier.clone().recipient(), receiver.clone().recipient());
+            let (sick, reborn) = (coordinator.clone().recipient(), coordinator.clone().recipient());
+            let mut opened = Some(journal);
+            child("journal-writer", writer_seat, &threads.journal, move || {
+                let journal = opened.take().or_else(|| place.open().ok()).expect("the journal opened a moment ago");
+                let (applier, receiver) = (applier.clone(), receiver.clone());
+                JournalWriter::new(
+                    place.clone(),
+                    journal,
+                    Arc::clone(&storage),
+                    applier,
+                    receiver,
+                    sick.clone(),
+                    reborn.clone(),
+                    log.clone(),
+                )
+            })
+            // A disk that does not sync for this long is as good as gone; the peer has taken over long before.
+            .hang_limit(Duration::from_secs(10))
+        })
+        .actor({
+            let neighbours = replication_sender::Neighbours {
+                journal: writer.clone().recipient(),
+                written: writer.clone().recipient(),
+                applier: applier.clone().recipient(),
+                start_updating: updater.clone().recipient(),
+                enter_epoch: updater.clone().recipient(),
+                cease_updating: updater.clone().recipient(),
+                news: coordinator.clone().recipient(),
+                sick: coordinator.clone().recipient(),
+                reborn: coordinator.clone().recipient(),
+            };
+            let peer = ToThePeer { connector: connector.clone(), route: opened.route };
+            let (storage, log) = (Arc::clone(&storage), logs.for_actor("replication-sender"));
+            child("replication-sender", sender_seat, &threads.storage, move || {
+                ReplicationSender::new(Arc::clone(&storage), peer.clone(), neighbours.clone(), log.clone())
+            })
+        })
+        .actor({
+            let (app, storage, open_store) = (app.clone(), Arc::clone(&storage), Arc::clone(&open_store));
+            let (journal, sender) = (writer.clone().recipient(), sender.clone().recipient());
+            let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("data-updater"));
+            child("data-updater", updater_seat, &threads.updater, move || {
+                let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
+                DataUpdater::new(
+                    app.clone(),
+                    storage,
+                    open_store,
+                    journal.clone(),
+                    sender.clone(),
+                    coordinator.clone(),
+                    log.clone(),
+                )
+            })
+        })
+        .actor({
+            let neighbours = replication_receiver::Neighbours {
+                journal: writer.clone().recipient(),
+                cut: writer.clone().recipient(),
+                written: writer.clone().recipient(),
+                applier: applier.clone().recipient(),
+                wanted: coordinator.clone().recipient(),
+                says: coordinator.clone().recipient(),
+            };
+            let (storage, log) = (Arc::clone(&storage), logs.for_actor("replication-receiver"));
+            child("replication-receiver", receiver_seat, &threads.storage, move || {
+                ReplicationReceiver::new(Arc::clone(&storage), neighbours.clone(), log.clone())
+            })
+        })
+        .actor({
+            let (storage, open_store, log) =
+                (Arc::clone(&storage), Arc::clone(&open_store), logs.for_actor("replication-applier"));
+            let (updater, journal) = (updater.clone().recipient(), writer.clone().recipient());
+            let coordinator = coordinator.clone().recipient();
+            child("replication-applier", applier_seat, &threads.applier, move || {
+                let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
+                ReplicationApplier::new(storage, open_store, updater.clone(), journal.clone(), coordinator.clone(), log.clone())
+            })
+            // One transaction, or the rebuilding of the id set from a large store.
+            .hang_limit(Duration::from_secs(60))
+        });
+
+    let edge = Group::new("edge", Strategy::OneForOne).actor({
+        let (storage, shown, log) = (Arc::clone(&storage), Arc::clone(&shown), logs.for_actor("command-acceptor"));
+        let (updater, listening) = (updater.clone().recipient(), opened.listening.clone());
+        let mut listener = Some(opened.terminals);
+        child("command-acceptor", acceptor_seat, &threads.edge, move || {
+            let listener = listener.take().expect("built once: CommandAcceptor::new does not fail");
+            let (app, storage, shown) = (app.clone(), Arc::clone(&storage), Arc::clone(&shown));
+            CommandAcceptor::new(app, storage, shown, updater.clone(), listening.clone(), listener, log.clone())
+        })
+    });
+
+    let on_hang = {
+        let (log, addresses) = (logs.for_actor("server"), opened.addresses.clone());
+        move |hang: Hang| {
+            crit!(log, "an actor hangs; this server leaves"; "child" => &hang.child, "lasted_ms" => hang.lasted.as_millis() as u64);
+            withdraw::now(addresses.as_ref());
+            // Its thread would remain: only the process can end it.
+            std::process::exit(70);
+        }
+    };
+    let minute = Duration::from_secs(60);
+    let limits = |group: Group| group.intensity(5, minute).backoff(Duration::from_millis(10), Duration::from_secs(2));
+    let tree = Group::new("root", Strategy::OneForOne)
+        .intensity(2, minute)
+        .backoff(Duration::from_millis(10), Duration::from_secs(2))
+        .group(limits(control))
+        .group(limits(storage_group))
+        .group(limits(edge))
+        .start(on_hang)
+        .map_err(|error| error.to_string())?;
+
+    take_links(&threads.storage, listener, receiver.clone().recipient(), logs.for_actor("replication-receiver"));
+    hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
+    Ok((tree, coordinator.recipient()))
+}
+
+fn child<A>(name: &str, seat: supervisors::Seat<A>, thread: &Arbiter, build: impl FnMut() -> A + Send + 'static) -> Child
+where
+    A: actix::Actor<Context = actix::Context<A>> + actix::Supervised,
+{
+    let thread: ArbiterHandle = thread.handle();
+    Child::new(name, seat, thread, build)
+}
+
+/// The peer's links, owned by no actor: a life line stands from process start to exit.
+fn take_links(thread: &Arbiter, listen: open::Listen, receiver: actix::Recipient<Incoming>, log: Logger) {
+    thread.spawn_fn(move || {
+        actix_rt::spawn(async move {
+            let mut listener = match listen.start() {
+                Ok(listener) => listener,
+                Err(error) => {
+                    crit!(log, "cannot listen for the peer"; "reason" => error.to_string());
+                    return;
+                }
+            };
+            let mut last_told = String::new();
+            loop {
+                match listener.accept().await {
+                    Ok(accepted) if accepted.kind == LinkKind::Life => life::keep(accepted.link),
+                    Ok(accepted) => receiver.do_send(Incoming(accepted)),
+                    Err(refused) => {
+                        let text = refused.to_string();
+                        // A stranger may knock ten times a second; one line says it.
+                        if text != last_told {
+                            slog::warn!(log, "refused a link"; "code" => refused.why.code(), "reason" => &text);
+                            last_told = text;
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
+
+fn hold_life_line(
+    thread: &Arbiter,
+    connector: crate::wire::link::Connector,
+    route: crate::wire::link::Route,
+    monitor: actix::Recipient<LifeTold>,
+) {
+    thread.spawn_fn(move || {
+        actix_rt::spawn(async move { life::hold(connector, route, move |news| monitor.do_send(LifeTold(news))).await });
+    });
+}

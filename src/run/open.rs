@@ -1,0 +1,196 @@
+//! Everything that can be wrong at start is found here, before an actor runs: one line says what and where.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::actors::OpenStore;
+use crate::actors::address_keeper::ServiceAddresses;
+use crate::actors::command_acceptor::Listening;
+use crate::actors::failover_coordinator::Notes;
+use crate::actors::journal_writer::JournalPlace;
+use crate::actors::state_monitor;
+use crate::arbiter::{Arbiter, WitnessClient};
+use crate::config::{self, Addresses, Config, TerminalTls, limits};
+use crate::journal::{CoordinationFile, Directory, Journal};
+use crate::layout::{Layout, ledger_secrets};
+use crate::ledger::Ledger;
+use crate::machines::health::Patience;
+use crate::model::BootNonce;
+use crate::store;
+use crate::telemetry::{self, Logs};
+use crate::wire::heartbeat::HeartbeatKey;
+use crate::wire::identity::Identity;
+use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
+use crate::wire::listener::PeerListener;
+use crate::wire::paths::Path;
+use crate::wire::tls;
+
+/// A server that is ready to run.
+pub struct Opened {
+    pub(super) config: Config,
+    pub(super) app: Ledger,
+    pub(super) logs: Logs,
+    pub(super) journal: Journal,
+    pub(super) place: JournalPlace,
+    pub(super) notes: Notes,
+    pub(super) settings: state_monitor::Settings,
+    pub(super) first_register: String,
+    pub(super) arbiter: Arc<dyn Arbiter>,
+    pub(super) connector: Connector,
+    pub(super) route: Route,
+    pub(super) listener: Listen,
+    pub(super) listening: Listening,
+    pub(super) terminals: TcpListener,
+    pub(super) addresses: Option<ServiceAddresses>,
+    /// Writes what is still queued when the server has ended.
+    pub(super) telemetry: Option<telemetry::Guard>,
+}
+
+/// Why this server cannot start: one line.
+#[derive(Debug)]
+pub struct Unopened(pub String);
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
+    move |error| Unopened(format!("{what}: {error}"))
+}
+
+/// The peer's port, opened on the thread that will accept.
+pub(super) struct Listen {
+    address: SocketAddr,
+    identity: Identity,
+    introduction: Introduction,
+}
+
+impl Listen {
+    pub(super) fn start(self) -> std::io::Result<PeerListener> {
+        PeerListener::listen(self.address, &self.identity, self.introduction, LinkLimits::default())
+    }
+}
+
+/// Opens everything that a server needs.
+///
+/// # Errors
+/// [`Unopened`] names the file, address or key.
+pub fn open(config: Config) -> Result<Opened, Unopened> {
+    raise_file_limit();
+    let layout = Layout::of(&config);
+    let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
+    let identity = layout.server_identity().map_err(at("keys"))?;
+    let secret = layout.pair_secret().map_err(at("keys"))?;
+    let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
+
+    let notes = CoordinationFile::open(Directory::open(layout.coordination()).map_err(at("coordination file"))?);
+    let notes = notes.map_err(at("coordination file"))?;
+    let disk = *notes.current();
+    if disk.server != config.id() {
+        return Err(Unopened(format!(
+            "server.name: {:?}, but this disk belongs to the other server of the pair",
+            config.server.name
+        )));
+    }
+    let (directory, lost_and_found) = (layout.journal(), layout.lost_and_found());
+    let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
+    let journal = place.open().map_err(at("journal"))?;
+    let mut store = store_opener(&config)().map_err(at("store"))?;
+    store.applied().map_err(at("store"))?;
+    drop(store);
+
+    let boot = draw_boot()?;
+    let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
+    let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at("keys"))?;
+    let config::Arbiter::Witness { address } = config.arbiter;
+    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at("keys"))?);
+    let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
+    let terminals = listen(config.terminals.listen).map_err(at(format!("terminals.listen: {}", config.terminals.listen)))?;
+    Ok(Opened {
+        app: Ledger::new(ledger_secrets(&secret)),
+        logs,
+        journal,
+        place,
+        notes: Arc::new(Mutex::new(notes)),
+        settings: monitor_settings(&config, boot, HeartbeatKey::from_secret(&secret)),
+        first_register,
+        arbiter,
+        connector,
+        route: Route { from: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()), to: config.peer.address },
+        listener: Listen { address: config.peer.listen, identity, introduction },
+        listening,
+        terminals,
+        addresses: service_addresses(&config),
+        config,
+        telemetry: Some(guard),
+    })
+}
+
+/// Opens connections to this server's store.
+pub(super) fn store_opener(config: &Config) -> OpenStore<Ledger> {
+    let url = config.store.url.clone();
+    Arc::new(move || store::open::<Ledger>(&url))
+}
+
+fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::ServerConfig>>, Unopened> {
+    if config.terminals.tls == TerminalTls::Plain {
+        return Ok(None);
+    }
+    let identity = layout.terminal_identity().map_err(at("keys"))?;
+    tls::terminal_server(&identity).map(Some).map_err(at("keys"))
+}
+
+fn monitor_settings(config: &Config, boot: BootNonce, key: HeartbeatKey) -> state_monitor::Settings {
+    let paths = config.peer.heartbeats.iter().enumerate();
+    let paths = paths.map(|(n, path)| Path { name: format!("path-{}", n + 1), local: path.local, peer: path.peer }).collect();
+    let timing = config.timing;
+    let patience = Patience {
+        lease_ms: timing.lease_ms,
+        silence_ms: timing.silence_ms,
+        boot_ms: limits::BOOT_PATIENCE_MS.max(timing.silence_ms),
+        beats_remembered: limits::BEATS_REMEMBERED,
+    };
+    state_monitor::Settings { me: config.id(), boot, key, paths, patience, heartbeat_ms: timing.heartbeat_ms }
+}
+
+fn service_addresses(config: &Config) -> Option<ServiceAddresses> {
+    match &config.addresses {
+        Addresses::Alias { interface, main, sub, gateway } => {
+            Some(ServiceAddresses { interface: interface.clone(), main: *main, sub: *sub, gateway: *gateway })
+        }
+        Addresses::None => None,
+    }
+}
+
+/// Listens also on an address that is not here yet, with a queue for a storm of reconnects.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv4() {
+        socket.set_freebind_v4(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::LISTEN_QUEUE)?;
+    Ok(socket.into())
+}
+
+fn draw_boot() -> Result<BootNonce, Unopened> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(at("no random numbers"))?;
+    Ok(BootNonce(u64::from_le_bytes(bytes)))
+}
+
+/// Every session is a file descriptor; the usual soft limit of 1,024 is a third of a large site.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Refused only by a policy; then the soft limit holds and sessions beyond it wait in the queue.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
