@@ -19,14 +19,17 @@ use crate::actors::replication_receiver::{self, Incoming, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::{LifeTold, StateMonitor};
 use crate::actors::{Storage, address_keeper};
+use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, commands};
 use crate::machines::failover::Story;
 use crate::model::StreamNo;
+use crate::telemetry::metrics::Metrics;
 use crate::wire::frames::LinkKind;
 use crate::wire::life;
 
 mod open;
+mod prove;
 mod withdraw;
 
 pub use open::{Opened, Unopened, open};
@@ -42,6 +45,7 @@ pub const ACTORS: &[&str] = &[
     "replication-receiver",
     "replication-applier",
     "command-acceptor",
+    "console",
     "server",
 ];
 
@@ -166,7 +170,8 @@ fn start_tree(
     let gate = Gate::new(Arc::clone(&board), Box::new(move |answers| release.do_send(Release(answers))));
     board.set_stored(journal.stored());
     let tail = Tail::new(StreamNo(0), journal.stored());
-    let storage = Arc::new(Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader()));
+    let metrics = Metrics::new(&commands::names(), ACTORS, logs.lost());
+    let storage = Arc::new(Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader(), Arc::clone(&metrics)));
 
     let control = Group::new("control", Strategy::OneForAll)
         .actor({
@@ -294,10 +299,18 @@ fn start_tree(
             let (storage, open_store, log) =
                 (Arc::clone(&storage), Arc::clone(&open_store), logs.for_actor("replication-applier"));
             let (updater, journal) = (updater.clone().recipient(), writer.clone().recipient());
-            let coordinator = coordinator.clone().recipient();
+            let (receiver, coordinator) = (receiver.clone().recipient(), coordinator.clone().recipient());
             child("replication-applier", applier_seat, &threads.applier, move || {
                 let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
-                ReplicationApplier::new(storage, open_store, updater.clone(), journal.clone(), coordinator.clone(), log.clone())
+                ReplicationApplier::new(
+                    storage,
+                    open_store,
+                    updater.clone(),
+                    journal.clone(),
+                    receiver.clone(),
+                    coordinator.clone(),
+                    log.clone(),
+                )
             })
             // One transaction, or the rebuilding of the id set from a large store.
             .hang_limit(Duration::from_secs(60))
@@ -334,6 +347,24 @@ fn start_tree(
         .start(on_hang)
         .map_err(|error| error.to_string())?;
 
+    let console = Parts {
+        me: config.id(),
+        names: config.server.pair.clone(),
+        arbiter_kind: "witness",
+        board: Arc::clone(&board),
+        shown: Arc::clone(&shown),
+        submit: acceptor.recipient(),
+        tree: {
+            let tree = tree.clone();
+            Arc::new(move || tree.report())
+        },
+        store: opened.reads,
+        metrics,
+        prove_main: prove::main(Arc::clone(&storage), sender.recipient()),
+        freshness: prove::freshness(board),
+        log: logs.for_actor("console"),
+    };
+    Console::new(console).start(opened.http).map_err(|error| format!("console: {error}"))?;
     take_links(&threads.storage, listener, receiver.clone().recipient(), logs.for_actor("replication-receiver"));
     hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
     Ok((tree, coordinator.recipient()))

@@ -199,6 +199,10 @@ impl<A: Application> Edge<A> {
 
     fn deliver(&self, answers: Vec<Leaving<Reply>>) {
         let mode = self.shown.mode();
+        // The oldest of the batch stands for all: a lock per batch, not per answer.
+        if let Some(oldest) = answers.first() {
+            self.storage.metrics.answer_latency.observe(oldest.answer.came.elapsed());
+        }
         let mut once = Vec::new();
         let mut sessions = self.sessions.borrow_mut();
         for leaving in answers {

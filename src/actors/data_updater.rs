@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
 use slog::{Logger, info, warn};
@@ -134,6 +135,10 @@ impl<A: Application> DataUpdater<A> {
         if self.backlog.is_empty() {
             self.backlog.extend(self.storage.intake.take(BATCH_MAX));
         }
+        let began = Instant::now();
+        if let Some(oldest) = self.backlog.front() {
+            self.storage.metrics.steps.queue.observe(began - oldest.came);
+        }
         let mut outcome = Outcome { entries: Vec::new(), answers: Vec::with_capacity(self.backlog.len()) };
         while let Some(work) = self.backlog.pop_front() {
             self.execute(work, None, &mut outcome);
@@ -141,9 +146,17 @@ impl<A: Application> DataUpdater<A> {
                 break;
             }
         }
+        self.measure(began, outcome.answers.len());
         self.hand_over(outcome);
         if !self.backlog.is_empty() || !self.storage.intake.is_empty() {
             ctx.notify(WorkWaiting);
+        }
+    }
+
+    fn measure(&self, began: Instant, commands: usize) {
+        if let Ok(commands @ 1..) = u32::try_from(commands) {
+            self.storage.metrics.steps.execute.observe(began.elapsed() / commands);
+            self.storage.metrics.batches.execute.observe(f64::from(commands));
         }
     }
 
@@ -276,8 +289,9 @@ impl<A: Application> DataUpdater<A> {
         };
         let retry = response.status == Status::Retry;
         let frame = (!proven && !retry).then(|| self.storage.board.want_frame());
-        let Work { session, request, arrived, permit, .. } = work;
-        let reply = Reply { session, command_id: request.command_id, response, place, day, repeated, arrived, permit };
+        let Work { session, request, arrived, came, permit, .. } = work;
+        self.storage.metrics.answered(self.app.name(&request.command), response.status);
+        let reply = Reply { session, command_id: request.command_id, response, place, day, repeated, came, permit };
         outcome.answers.push(Waiting { rests_on, frame, since: arrived, answer: reply });
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
 use slog::{Logger, error, info};
@@ -100,8 +101,14 @@ impl<A: Application> JournalWriter<A> {
             Slice::Entries(_) | Slice::Gone => return Ok(false),
         };
         fault::point("journal-writer/group");
+        let began = Instant::now();
         journal.append(&entries)?;
+        let written = Instant::now();
         let stored = journal.sync()?;
+        let metrics = &self.storage.metrics;
+        metrics.steps.journal_write.observe(written - began);
+        metrics.steps.fdatasync.observe(written.elapsed());
+        metrics.batches.journal.observe(entries.len() as f64);
         let preparer = journal.preparer();
         self.storage.board.set_stored(stored);
         self.tell_stored();

@@ -4,6 +4,7 @@
 //! `handover`; a message then only says that something is there.
 
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use actix::Message;
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,6 +13,7 @@ use crate::handover::{Board, Gate, Ids, Intake, Tail};
 use crate::journal::JournalReader;
 use crate::model::{Application, CommandId, Epoch, Fingerprint, Moment, Request, Response, Sequence};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 pub mod address_keeper;
 pub mod command_acceptor;
@@ -38,6 +40,8 @@ pub struct Work<C> {
     pub request: Request<C>,
     pub fingerprint: Fingerprint,
     pub arrived: Moment,
+    /// The same, fine enough to measure with.
+    pub came: Instant,
     pub permit: OwnedSemaphorePermit,
 }
 
@@ -51,7 +55,7 @@ pub struct Reply {
     pub place: Option<(Epoch, Sequence)>,
     pub day: Option<i32>,
     pub repeated: bool,
-    pub arrived: Moment,
+    pub came: Instant,
     pub permit: OwnedSemaphorePermit,
 }
 
@@ -62,13 +66,14 @@ pub struct Storage<A: Application> {
     pub board: Arc<Board>,
     pub gate: Gate<Reply>,
     pub ids: Ids,
+    pub metrics: Arc<Metrics>,
     /// Replaced when JournalWriter is reborn and opens the journal anew.
     reader: RwLock<JournalReader>,
 }
 
 impl<A: Application> Storage<A> {
-    pub fn new(board: Arc<Board>, gate: Gate<Reply>, tail: Tail<A::Row>, reader: JournalReader) -> Self {
-        Self { intake: Intake::default(), tail, board, gate, ids: Ids::default(), reader: RwLock::new(reader) }
+    pub fn new(board: Arc<Board>, gate: Gate<Reply>, tail: Tail<A::Row>, reader: JournalReader, metrics: Arc<Metrics>) -> Self {
+        Self { intake: Intake::default(), tail, board, gate, ids: Ids::default(), metrics, reader: RwLock::new(reader) }
     }
 
     /// Reads the journal, from any thread.

@@ -1,14 +1,16 @@
 //! ReplicationApplier: the only writer of the store, on both servers. Applies what is confirmed, never more, in larger transactions.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
 use slog::{Logger, error, info, warn};
 
 use super::data_updater::AppliedMoved;
 use super::journal_writer::StoreSynced;
+use super::replication_receiver::StoredMoved;
 use super::{OpenStore, Sick, Storage, fault};
+use crate::clock;
 use crate::config::limits;
 use crate::handover::Slice;
 use crate::journal::{self, fingerprint, unseal};
@@ -31,6 +33,7 @@ pub struct ReplicationApplier<A: Application> {
     open_store: OpenStore<A>,
     updater: Recipient<AppliedMoved>,
     journal: Recipient<StoreSynced>,
+    receiver: Recipient<StoredMoved>,
     coordinator: Recipient<Sick>,
     log: Logger,
     store: Option<Box<dyn Store<A>>>,
@@ -48,12 +51,26 @@ impl<A: Application> ReplicationApplier<A> {
         open_store: OpenStore<A>,
         updater: Recipient<AppliedMoved>,
         journal: Recipient<StoreSynced>,
+        receiver: Recipient<StoredMoved>,
         coordinator: Recipient<Sick>,
         log: Logger,
     ) -> Self {
         let checkpointed = Sequence(0);
         let (store, checkpoints, waiting, failures) = (None, None, false, 0);
-        Self { storage, open_store, updater, journal, coordinator, log, store, checkpoints, checkpointed, waiting, failures }
+        Self {
+            storage,
+            open_store,
+            updater,
+            journal,
+            receiver,
+            coordinator,
+            log,
+            store,
+            checkpoints,
+            checkpointed,
+            waiting,
+            failures,
+        }
     }
 
     /// One transaction. True if more may wait.
@@ -71,11 +88,19 @@ impl<A: Application> ReplicationApplier<A> {
             return Ok(false);
         }
         fault::point("replication-applier/batch");
+        let began = Instant::now();
         let store = self.store.as_mut().expect("opened above");
         let applied = store.apply(&entries)?;
         self.storage.board.set_applied(applied);
+        self.storage.metrics.steps.applied.observe(began.elapsed());
+        self.storage.metrics.batches.apply.observe(entries.len() as f64);
         self.storage.tail.release(applied.sequence);
         self.updater.do_send(AppliedMoved);
+        if self.storage.board.told() == applied.sequence {
+            // All that was told to be confirmed can be seen here; the holder measures how long that took.
+            self.storage.board.set_fresh_at(clock::now());
+            self.receiver.do_send(StoredMoved);
+        }
         if applied.sequence.0 >= self.checkpointed.0 + limits::CHECKPOINT_EVERY {
             self.checkpoint(applied.sequence);
         }

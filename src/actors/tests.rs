@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use slog::{Discard, Logger, o};
 
@@ -40,11 +39,7 @@ impl<M: Clone> Heard<M> {
     }
 }
 
-fn ear<M: Message<Result = ()> + Unpin + Send + 'static>() -> (Recipient<M>, Heard<M>)
-where
-    Ear<M>: Handler<M>,
-    Context<Ear<M>>: ToEnvelope<Ear<M>, M>,
-{
+fn ear<M: Message<Result = ()> + Unpin + Send + 'static>() -> (Recipient<M>, Heard<M>) {
     let heard: Arc<Mutex<Vec<M>>> = Arc::default();
     let address: Addr<Ear<M>> = Ear { heard: Arc::clone(&heard) }.start();
     (address.recipient(), Heard(heard))

@@ -99,3 +99,10 @@ pub const ADDRESS_LOOK: Duration = Duration::from_millis(50);
 pub const CONFLICTS_SHOWN_MAX: usize = 8;
 /// Connections that the kernel keeps for a listener until they are accepted: a storm of 3,500 terminals at 500/s.
 pub const LISTEN_QUEUE: i32 = 4_096;
+/// Connections for reads: two reports at once and a page of the console leave the writer its share of two cores.
+pub const READ_CONNECTIONS_MAX: u32 = 4;
+/// How long a read on Main waits for its proof, and how often it looks.
+pub const PROOF_LIMIT: Duration = Duration::from_secs(2);
+pub const PROOF_POLL: Duration = Duration::from_millis(1);
+/// Batches under way whose times are measured; beyond, the oldest go unmeasured.
+pub const MEASURED_BATCHES_MAX: usize = 1_024;

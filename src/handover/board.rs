@@ -19,6 +19,8 @@ pub struct Board {
     applied: AtomicU64,
     epoch: AtomicU64,
     lease_until: AtomicU64,
+    /// When the store last had everything that the holder had told to be confirmed.
+    fresh_at: AtomicU64,
     /// Frames of the stream begun, and the newest whose arrival the peer has told.
     frames_begun: AtomicU64,
     frames_arrived: AtomicU64,
@@ -86,6 +88,15 @@ impl Board {
 
     pub fn set_epoch(&self, epoch: Epoch) {
         self.epoch.store(epoch.0, SeqCst);
+    }
+
+    /// When the store last had everything that the holder had told; `None` before the first time.
+    pub fn fresh_at(&self) -> Option<Moment> {
+        Some(Moment(self.fresh_at.load(SeqCst))).filter(|moment| moment.0 > 0)
+    }
+
+    pub fn set_fresh_at(&self, now: Moment) {
+        self.fresh_at.store(now.0, SeqCst);
     }
 
     pub fn lease_until(&self) -> Moment {

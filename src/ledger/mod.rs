@@ -9,6 +9,7 @@ use crate::model::application::{Day, PairCode};
 use crate::model::{Application, Bad, Draft, Request, Response, Rows, Status, Unavailable, UnixMs, Verdict};
 
 pub mod analysis;
+pub mod answers;
 pub mod calendar;
 pub mod call;
 pub mod chain;
@@ -70,6 +71,10 @@ impl Application for Ledger {
     fn identify(&self, request: &Request<Command>, rows: &mut dyn Rows<Row>) -> Result<Option<Response>, Unavailable> {
         let refused = checks::identify(request, &mut Draft::new(rows))?;
         Ok(refused.map(|code| texts::Refusal::from(code).response()))
+    }
+
+    fn name(&self, command: &Command) -> &'static str {
+        command.spec().name
     }
 
     fn changes_data(&self, command: &Command) -> bool {

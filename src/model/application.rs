@@ -174,6 +174,9 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
     fn identify(&self, request: &Request<Self::Command>, rows: &mut dyn Rows<Self::Row>)
     -> Result<Option<Response>, Unavailable>;
 
+    /// Its name, for metrics; one of a fixed set.
+    fn name(&self, command: &Self::Command) -> &'static str;
+
     /// Whether the command changes data. Reads are never recorded, so their ids are never looked up.
     fn changes_data(&self, command: &Self::Command) -> bool;
 

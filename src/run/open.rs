@@ -19,7 +19,7 @@ use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
 use crate::machines::health::Patience;
 use crate::model::BootNonce;
-use crate::store;
+use crate::store::{self, ReadPool};
 use crate::telemetry::{self, Logs};
 use crate::wire::heartbeat::HeartbeatKey;
 use crate::wire::identity::Identity;
@@ -45,6 +45,8 @@ pub struct Opened {
     pub(super) listening: Listening,
     pub(super) terminals: TcpListener,
     pub(super) addresses: Option<ServiceAddresses>,
+    pub(super) http: TcpListener,
+    pub(super) reads: ReadPool,
     /// Writes what is still queued when the server has ended.
     pub(super) telemetry: Option<telemetry::Guard>,
 }
@@ -126,6 +128,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         listening,
         terminals,
         addresses: service_addresses(&config),
+        http: listen(config.http.listen).map_err(at(format!("http.listen: {}", config.http.listen)))?,
+        reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(at("store"))?,
         config,
         telemetry: Some(guard),
     })

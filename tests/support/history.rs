@@ -40,6 +40,10 @@ impl Application for Bare {
     type Query = AccountsOf;
     type Found = Vec<(i64, i64)>;
 
+    fn name(&self, _: &Self::Command) -> &'static str {
+        "bare"
+    }
+
     fn parse(&self, name: &str, _: &str) -> Result<(), Bad> {
         Err(Bad { field: "command".to_owned(), reason: format!("`{name}` is unknown: this application has no commands") })
     }

@@ -1,6 +1,7 @@
 //! From a line of text to DataUpdater: parse, the deliberately slow steps, permits.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -41,7 +42,7 @@ impl<A: Application> Edge<A> {
         let permit = std::sync::Arc::clone(&self.permits).try_acquire_owned().map_err(|_| PairCode::Busy)?;
         let fingerprint = fingerprint(&envelope.terminal_id, &envelope.command_id);
         let request = envelope.into_request(command);
-        Ok(Taken::Work(Work { session, request, fingerprint, arrived: clock::now(), permit }))
+        Ok(Taken::Work(Work { session, request, fingerprint, arrived: clock::now(), came: Instant::now(), permit }))
     }
 
     /// The slow step runs on a thread of the blocking pool, a few at a time.

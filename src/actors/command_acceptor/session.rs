@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -84,6 +85,7 @@ impl<A: Application> Session<A> {
     }
 
     async fn take_lines(&self, lines: &mut LineBuffer) -> Result<(), Over> {
+        let began = Instant::now();
         let mut works = Vec::new();
         let mut ended = Ok(());
         loop {
@@ -112,6 +114,7 @@ impl<A: Application> Session<A> {
         }
         self.outbox.in_flight.set(self.outbox.in_flight.get() + works.len());
         if !works.is_empty() {
+            self.edge.storage.metrics.steps.parse.observe(began.elapsed() / u32::try_from(works.len()).unwrap_or(u32::MAX));
             self.edge.hand_over(works);
         }
         ended

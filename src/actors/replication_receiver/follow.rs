@@ -55,6 +55,7 @@ struct Taken {
     /// A frame without entries asks for its acknowledgement; one with entries is answered when they are stored.
     asked: bool,
     acknowledged: Sequence,
+    applied_told: Sequence,
 }
 
 impl<A: Application> Follow<A> {
@@ -103,7 +104,16 @@ impl<A: Application> Follow<A> {
         let begun = self.neighbours.journal.send(BeginRun(stream)).await;
         let Ok(Ok(end)) = begun else { return Err(Ended::Refuse(LinkRefusal::Stopping)) };
         sender.send(&[ToHolder::Opened { stream, end }]).await?;
-        Ok(Taken { stream, may_cut, end, begun: false, frame: 0, asked: false, acknowledged: Sequence(0) })
+        Ok(Taken {
+            stream,
+            may_cut,
+            end,
+            begun: false,
+            frame: 0,
+            asked: false,
+            acknowledged: Sequence(0),
+            applied_told: Sequence(0),
+        })
     }
 
     async fn take_entries(
@@ -142,6 +152,9 @@ impl<A: Application> Follow<A> {
                 self.take_records(records, after, taken)?;
                 taken.frame = frame;
                 self.storage.board.set_told(confirmed);
+                if self.storage.board.applied() >= confirmed {
+                    self.storage.board.set_fresh_at(clock::now());
+                }
                 if self.storage.gate.pass(clock::now()) {
                     self.neighbours.applier.do_send(ConfirmedMoved);
                 }
@@ -249,9 +262,12 @@ impl<A: Application> Follow<A> {
         let orders = std::mem::take(&mut *self.steering.orders.borrow_mut());
         let mut frames: Vec<ToHolder> = orders.into_iter().filter_map(|order| order_frame(stream, order)).collect();
         let stored = self.storage.board.stored_position();
-        if taken.begun && (taken.asked || stored.sequence > taken.acknowledged) {
-            (taken.asked, taken.acknowledged) = (false, stored.sequence);
-            frames.push(ToHolder::Stored { stream, frame: taken.frame, stored, applied: self.storage.board.applied() });
+        let applied = self.storage.board.applied();
+        // Applying lags behind storing; it is told by itself only once it has caught up.
+        let caught_up = applied > taken.applied_told && applied == self.storage.board.told();
+        if taken.begun && (taken.asked || caught_up || stored.sequence > taken.acknowledged) {
+            (taken.asked, taken.acknowledged, taken.applied_told) = (false, stored.sequence, applied);
+            frames.push(ToHolder::Stored { stream, frame: taken.frame, stored, applied });
         }
         if !frames.is_empty() {
             sender.send(&frames).await?;

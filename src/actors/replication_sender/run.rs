@@ -1,5 +1,6 @@
 //! One run of the stream: settle the journal, compare with the peer, start DataUpdater, then send for as long as the run lasts.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::journal::{JournalReader, unseal};
 use crate::machines::failover::TellPeer;
 use crate::machines::stream::{History, Opening, opening};
 use crate::model::{Application, Epoch, Holder, Position, Sequence, StreamNo};
+use crate::telemetry::metrics::Micros;
 use crate::wire::frames::{LinkKind, LinkRefusal, ToHolder, ToPeer, WireRecord};
 use crate::wire::link::{FrameReceiver, FrameSender};
 use crate::wire::refusal::LinkError;
@@ -65,6 +67,29 @@ struct Open {
     receiver: FrameReceiver<ToHolder>,
     /// Everything up to here was sent or was there before.
     sent: Position,
+    measures: Measures,
+}
+
+/// Moments of batches on their way, to measure how long each stretch takes; bounded, the oldest go unmeasured.
+#[derive(Default)]
+struct Measures {
+    flying: VecDeque<(Sequence, std::time::Instant)>,
+    confirmed: VecDeque<(Sequence, std::time::Instant)>,
+}
+
+impl Measures {
+    fn note(marks: &mut VecDeque<(Sequence, std::time::Instant)>, sequence: Sequence) {
+        if marks.len() == limits::MEASURED_BATCHES_MAX {
+            marks.pop_front();
+        }
+        marks.push_back((sequence, std::time::Instant::now()));
+    }
+
+    fn reached(marks: &mut VecDeque<(Sequence, std::time::Instant)>, through: Sequence, steps: &Micros) {
+        while let Some((_, since)) = marks.pop_front_if(|(sequence, _)| *sequence <= through) {
+            steps.observe(since.elapsed());
+        }
+    }
 }
 
 /// The journal as the comparison sees it.
@@ -163,7 +188,7 @@ impl<A: Application> Run<A> {
                     match self.hear(&mut receiver, "beginning").await? {
                         ToHolder::Begun { tail_saved, .. } => {
                             self.begun(after, tail_saved);
-                            return Ok(Open { sender, receiver, sent: after });
+                            return Ok(Open { sender, receiver, sent: after, measures: Measures::default() });
                         }
                         ToHolder::Differs { mine, .. } => peer = mine,
                         _ => return Err(Ended::Unexpected("begun")),
@@ -260,7 +285,7 @@ impl<A: Application> Run<A> {
                         return error.into();
                     }
                     for frame in heard.drain(..) {
-                        if let Err(ended) = self.take(frame) {
+                        if let Err(ended) = self.take(frame, &mut open.measures) {
                             return ended;
                         }
                     }
@@ -315,6 +340,10 @@ impl<A: Application> Run<A> {
         fault::point("replication-sender/frame");
         let confirmed = self.storage.board.confirmed();
         let frame = self.storage.board.begin_frame();
+        if !records.is_empty() {
+            Measures::note(&mut open.measures.flying, open.sent.sequence);
+            self.storage.metrics.batches.ship.observe(records.len() as f64);
+        }
         let entries = ToPeer::Entries { stream: self.stream, frame, confirmed, after: open.sent, records };
         open.sender.send(&[entries]).await?;
         *confirmed_told = confirmed;
@@ -332,12 +361,12 @@ impl<A: Application> Run<A> {
         Ok(true)
     }
 
-    fn take(&self, frame: ToHolder) -> Result<(), Ended> {
+    fn take(&self, frame: ToHolder, measures: &mut Measures) -> Result<(), Ended> {
         match frame {
             ToHolder::Stored { stream, .. } if stream != self.stream => {
                 Err(Ended::Refused(LinkRefusal::StreamOld { ours: self.stream, theirs: stream }))
             }
-            ToHolder::Stored { frame, stored, applied, .. } => self.stored(frame, stored, applied),
+            ToHolder::Stored { frame, stored, applied, .. } => self.stored(frame, stored, applied, measures),
             ToHolder::Intended { epoch, .. } => {
                 self.neighbours.news.do_send(StreamNews::Intended(epoch));
                 Ok(())
@@ -354,7 +383,7 @@ impl<A: Application> Run<A> {
     }
 
     /// The peer's word counts only if its digest is our own.
-    fn stored(&self, frame: u64, stored: Position, applied: Sequence) -> Result<(), Ended> {
+    fn stored(&self, frame: u64, stored: Position, applied: Sequence, measures: &mut Measures) -> Result<(), Ended> {
         let board = &self.storage.board;
         if stored.sequence > board.peer_stored() {
             let in_tail = self.storage.tail.get(stored.sequence).map(|entry| entry.position);
@@ -366,9 +395,13 @@ impl<A: Application> Run<A> {
         }
         board.set_peer_applied(applied);
         board.set_frames_arrived(frame);
+        let metrics = &self.storage.metrics;
+        Measures::reached(&mut measures.flying, stored.sequence, &metrics.steps.peer_stored);
         if self.storage.gate.pass(clock::now()) {
+            Measures::note(&mut measures.confirmed, board.confirmed());
             self.neighbours.applier.do_send(ConfirmedMoved);
         }
+        Measures::reached(&mut measures.confirmed, applied, &metrics.visible_after);
         self.tell_nearness();
         Ok(())
     }

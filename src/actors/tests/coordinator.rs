@@ -1,21 +1,21 @@
 //! FailoverCoordinator: the peer is lost; the register, the coordination file, the gate and the addresses follow.
 
 use super::*;
+use crate::actors::Storage;
 use crate::actors::address_keeper::Hold;
 use crate::actors::failover_coordinator::{FailoverCoordinator, Neighbours, Notes, Settings};
 use crate::actors::replication_applier::ConfirmedMoved;
 use crate::actors::replication_receiver::{Admit, StreamWanted, TellHolder};
 use crate::actors::replication_sender::{BeginStream, CeaseStream, ContinueStream, StreamNews, TellFollower, WatchLevel};
 use crate::actors::state_monitor::{GrantLeases, Judged, Stand};
-use crate::actors::Storage;
 use crate::arbiter::{Answer, Arbiter, ArbiterError, Asker, CasOutcome};
 use crate::handover::{Board, Gate, Shown, Tail};
 use crate::journal::{CoordinationFile, Directory, Journal, Limits};
 use crate::ledger::Ledger;
 use crate::machines::failover::{AddressSet, Event, HoldBy, Loss, Rule, StreamVerdict};
-use crate::model::{
-    Coordination, DataId, Epoch, Holder, Mode, Position, Register, Role, ServerId, Standing, StreamNo,
-};
+use crate::model::{Coordination, DataId, Epoch, Holder, Mode, Position, Register, Role, ServerId, Standing, StreamNo};
+use crate::telemetry::metrics::Metrics;
+use prometheus_client::metrics::counter::Counter;
 
 const PAIR_A: Holder = Holder::Pair { main: ServerId::A };
 const DATA: [DataId; 2] = [DataId([1; 16]), DataId([2; 16])];
@@ -29,7 +29,8 @@ struct Desk {
 impl Desk {
     fn answer<T: Send + 'static>(&self, act: impl FnOnce(&mut Register) -> T) -> Answer<'_, T> {
         let away = *self.away.lock().unwrap();
-        let result = if away { Err(ArbiterError::Unreachable("away".into())) } else { Ok(act(&mut self.register.lock().unwrap())) };
+        let result =
+            if away { Err(ArbiterError::Unreachable("away".into())) } else { Ok(act(&mut self.register.lock().unwrap())) };
         Box::pin(async move { result })
     }
 }
@@ -73,11 +74,13 @@ async fn stage(me: ServerId) -> Stage {
         std::fs::create_dir(directory.path().join(name)).unwrap();
         Directory::open(directory.path().join(name)).unwrap()
     };
-    let notes: Notes = Arc::new(Mutex::new(CoordinationFile::create(files("coordination"), Coordination::first(me, &first)).unwrap()));
+    let notes: Notes =
+        Arc::new(Mutex::new(CoordinationFile::create(files("coordination"), Coordination::first(me, &first)).unwrap()));
     let (journal, _) = Journal::open(files("journal"), Limits::default(), DATA[me.index()]).unwrap();
     let board = Arc::new(Board::default());
     let gate = Gate::new(Arc::clone(&board), Box::new(|_| {}));
-    let storage = Arc::new(Storage::new(board, gate, Tail::new(StreamNo(0), Position::GENESIS), journal.reader()));
+    let metrics = Metrics::new(&[], &[], Counter::default());
+    let storage = Arc::new(Storage::new(board, gate, Tail::new(StreamNo(0), Position::GENESIS), journal.reader(), metrics));
     let shown = Arc::new(Shown::default());
     let desk = Arc::new(Desk { register: Mutex::new(first), away: Mutex::new(false) });
     let (begin, begun) = ear::<BeginStream>();
@@ -146,7 +149,8 @@ async fn a_main_whose_sub_dies_carries_on_alone_under_a_grant_that_is_on_its_dis
     let solo = Holder::Solo { server: ServerId::A };
     assert_eq!(stage.notes.lock().unwrap().current().held, (Epoch(2), solo));
     assert_eq!(stage.desk.register.lock().unwrap().holder, solo);
-    until("both addresses", || stage.held.last().is_some_and(|hold| hold.set == AddressSet::Both && hold.by == HoldBy::Grant)).await;
+    until("both addresses", || stage.held.last().is_some_and(|hold| hold.set == AddressSet::Both && hold.by == HoldBy::Grant))
+        .await;
     assert_eq!(stage.carried_on.all().len(), 1, "the same run goes on");
 }
 

@@ -142,6 +142,11 @@ fn read<T: Operation + DeserializeOwned + 'static>(body: &str) -> Result<Arc<dyn
     Ok(Arc::new(operation))
 }
 
+/// Every command's name.
+pub fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|spec| spec.name).collect()
+}
+
 /// A parsed command.
 #[derive(Clone, Debug)]
 pub struct Command {

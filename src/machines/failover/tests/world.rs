@@ -30,7 +30,6 @@ struct Box {
     holds_stream: bool,
     watch_level: Option<usize>,
     granting: bool,
-    asks: VecDeque<(Register, Register)>,
     told_standing: Option<Standing>,
 }
 
@@ -66,7 +65,6 @@ impl World {
             holds_stream: false,
             watch_level: None,
             granting: true,
-            asks: VecDeque::new(),
             told_standing: None,
         });
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
