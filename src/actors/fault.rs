@@ -1,6 +1,7 @@
 //! Fault injection: with the feature `fault-injection`, any actor can be made to panic at any message, by the environment.
 //!
-//! `DUPLEX_FAULT=<actor>/<message>:<n>` panics at the n-th time (1 is the first). Without the feature, [`point`] is nothing.
+//! `DUPLEX_FAULT=<actor>/<message>:<n>` panics at the n-th time (1 is the first); several are separated by commas. Without the
+//! feature, [`point`] is nothing.
 
 /// A place where a test may want this process to fail.
 #[cfg(not(feature = "fault-injection"))]
@@ -15,16 +16,20 @@ pub fn point(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
-    static PASSED: AtomicU64 = AtomicU64::new(0);
+    /// Name of the place, the passage that fails, and how often it was passed.
+    type Fault = (String, u64, AtomicU64);
+    static WANTED: OnceLock<Vec<Fault>> = OnceLock::new();
 
     let wanted = WANTED.get_or_init(|| {
-        let wanted = std::env::var("DUPLEX_FAULT").ok()?;
-        let (name, n) = wanted.rsplit_once(':')?;
-        Some((name.to_owned(), n.parse().ok()?))
+        let faults = std::env::var("DUPLEX_FAULT").unwrap_or_default();
+        let read = |fault: &str| {
+            fault.rsplit_once(':').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?, AtomicU64::new(0))))
+        };
+        faults.split(',').filter_map(read).collect()
     });
-    let Some((wanted_name, n)) = wanted else { return };
-    if wanted_name == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *n {
-        panic!("fault injected at {name}");
+    for (_, n, passed) in wanted.iter().filter(|(wanted, ..)| wanted == name) {
+        if passed.fetch_add(1, Ordering::SeqCst) + 1 == *n {
+            panic!("fault injected at {name}");
+        }
     }
 }

@@ -19,8 +19,10 @@ pub const COMMANDS_PER_SESSION_MAX: usize = 256;
 pub const SESSIONS_MAX: usize = 12_000;
 /// TLS handshakes at the same time: each costs about 1 ms of CPU, so 64 keep a core busy for 64 ms at most.
 pub const HANDSHAKES_MAX: usize = 64;
-/// A handshake that takes longer is no terminal of ours.
+/// A connection that has not begun its handshake by then is no terminal of ours.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// A handshake that was begun and takes longer: with 64 at a time it costs 64 ms, and two lost packets 600 ms.
+pub const HANDSHAKE_TURN: Duration = Duration::from_secs(2);
 /// A terminal heard nothing of for this long is probed: twice the 30 s between its heartbeats.
 pub const TERMINAL_IDLE_PROBED: Duration = Duration::from_secs(60);
 /// Between two probes, and how many go unanswered before the session ends: 3,500 terminals that a main switch cut off are forgotten

@@ -24,7 +24,7 @@ use crate::telemetry::{self, Logs};
 use crate::wire::heartbeat::HeartbeatKey;
 use crate::wire::identity::Identity;
 use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
-use crate::wire::listener::PeerListener;
+use crate::wire::listener::{self, PeerListener};
 use crate::wire::paths::Path;
 use crate::wire::tls;
 
@@ -65,16 +65,16 @@ fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
     move |error| Unopened(format!("{what}: {error}"))
 }
 
-/// The peer's port, opened on the thread that will accept.
+/// The peer's port; taken over by the thread that will accept.
 pub(super) struct Listen {
-    address: SocketAddr,
+    socket: TcpListener,
     identity: Identity,
     introduction: Introduction,
 }
 
 impl Listen {
     pub(super) fn start(self) -> std::io::Result<PeerListener> {
-        PeerListener::listen(self.address, &self.identity, self.introduction, LinkLimits::default())
+        PeerListener::on(self.socket, &self.identity, self.introduction, LinkLimits::default())
     }
 }
 
@@ -112,6 +112,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let config::Arbiter::Witness { address } = config.arbiter;
     let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at("keys"))?);
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
+    let socket = listener::bind(config.peer.listen).map_err(at(format!("peer.listen: {}", config.peer.listen)))?;
     let terminals = listen(config.terminals.listen).map_err(at(format!("terminals.listen: {}", config.terminals.listen)))?;
     Ok(Opened {
         app: Ledger::new(ledger_secrets(&secret)),
@@ -124,7 +125,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         arbiter,
         connector,
         route: Route { from: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()), to: config.peer.address },
-        listener: Listen { address: config.peer.listen, identity, introduction },
+        listener: Listen { socket, identity, introduction },
         listening,
         terminals,
         addresses: service_addresses(&config),

@@ -82,11 +82,24 @@ impl PeerListener {
     /// # Errors
     /// [`io::Error`]: the identity is not that of `introduction.server`, or the port is taken.
     pub fn listen(address: SocketAddr, identity: &Identity, introduction: Introduction, limits: LinkLimits) -> io::Result<Self> {
+        Self::on(bind(address)?, identity, introduction, limits)
+    }
+
+    /// As [`Self::listen`], on a socket that [`bind`] made earlier, where no runtime was needed.
+    ///
+    /// # Errors
+    /// [`io::Error`]: the identity is not that of `introduction.server`.
+    pub fn on(
+        tcp: std::net::TcpListener,
+        identity: &Identity,
+        introduction: Introduction,
+        limits: LinkLimits,
+    ) -> io::Result<Self> {
         check_own_role(identity, introduction.server).map_err(io::Error::other)?;
         let peer = CertificateRole::Server(introduction.server.peer());
         let tls = tls::mutual_server(identity, &[peer]).map_err(io::Error::other)?;
         Ok(Self {
-            tcp: bind(address)?,
+            tcp: TcpListener::from_std(tcp)?,
             host: Host { tls, introduction, limits },
             handshakes: JoinSet::new(),
             under_way: Vec::with_capacity(HANDSHAKES_MAX),
@@ -162,7 +175,11 @@ async fn accept_after(tcp: &TcpListener, moment: Instant) -> io::Result<(TcpStre
     tcp.accept().await
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listening socket, also if no interface has the address yet.
+///
+/// # Errors
+/// [`io::Error`]: most likely, the port is taken.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // A restarted server must get its port back while old connections linger.
     socket.set_reuse_address(true)?;
@@ -172,7 +189,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(HANDSHAKES_MAX as i32)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 impl Host {

@@ -27,6 +27,16 @@ fn keep_alive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(idle).with_interval(probe).with_retries(limits::TERMINAL_PROBES)
 }
 
+/// A connection that says nothing costs nothing, so it takes no turn from one that does.
+async fn shake_hands(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, turns: Arc<Semaphore>) -> Option<Stream> {
+    if tls.is_none() {
+        return Stream::accept(tcp, None).await.ok();
+    }
+    timeout(limits::HANDSHAKE_LIMIT, tcp.readable()).await.ok()?.ok()?;
+    let _turn = turns.acquire_owned().await.ok()?;
+    timeout(limits::HANDSHAKE_TURN, Stream::accept(tcp, tls)).await.ok()?.ok()
+}
+
 pub(super) struct Session<A: Application> {
     edge: Rc<Edge<A>>,
     alive: watch::Receiver<()>,
@@ -53,10 +63,7 @@ impl<A: Application> Session<A> {
     pub(super) async fn serve(mut self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>, handshakes: Arc<Semaphore>) {
         // A refusal means that the connection has ended already: the next read tells.
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
-        let Ok(turn) = handshakes.acquire_owned().await else { return };
-        let stream = timeout(limits::HANDSHAKE_LIMIT, Stream::accept(tcp, tls)).await;
-        drop(turn);
-        let Ok(Ok(stream)) = stream else { return };
+        let Some(stream) = shake_hands(tcp, tls, handshakes).await else { return };
         let (mut read, mut write) = tokio::io::split(stream);
         let mut lines = LineBuffer::default();
         // Whichever way it ends, the terminal sees a close and repeats what was not answered.

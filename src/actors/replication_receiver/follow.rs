@@ -39,7 +39,11 @@ enum Ended {
 
 impl From<LinkError> for Ended {
     fn from(error: LinkError) -> Self {
-        Self::Link(error)
+        match error {
+            // A frame that cannot be read: the holder is told, as of any other refusal.
+            LinkError::Refused(why) => Self::Refuse(why),
+            error => Self::Link(error),
+        }
     }
 }
 
@@ -74,7 +78,9 @@ impl<A: Application> Follow<A> {
                 // The link ends either way.
                 let _ = sender.send(&[ToHolder::Refused { stream, why }]).await;
             }
-            Ended::Link(error) => info!(self.log, "the peer's stream has ended"; "reason" => error.to_string()),
+            Ended::Link(error) => {
+                info!(self.log, "the peer's stream has ended"; "code" => error.code(), "reason" => error.to_string());
+            }
         }
         sender.close().await;
     }

@@ -1,0 +1,12 @@
+//! What a real running pair does with bad input, crowds, strangers and broken files: a clear answer or a clean close, and nobody
+//! else is harmed.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/pair.rs"]
+mod pair;
+
+#[path = "abuse/lines.rs"]
+mod lines;
+#[path = "abuse/requests.rs"]
+mod requests;

@@ -1,0 +1,157 @@
+//! A server that cannot start says what and where in one line; a store that fails while it serves harms no command.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use duplex::layout::Layout;
+use serde_json::json;
+
+use crate::pair::{CommandIds, First, PATIENCE, PROGRAM, Pair, Second, eventually};
+
+/// What a server says that should not start, and its exit code.
+fn refused_start(config: &std::path::Path) -> (Option<i32>, String) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--die-with-parent", "serve", "--config"]).arg(config).env("RUST_BACKTRACE", "0");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = eventually(PATIENCE, || child.try_wait().unwrap().is_some());
+    if !ended {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[track_caller]
+fn says(config: &std::path::Path, named: &[&str]) {
+    let (code, said) = refused_start(config);
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    for name in named {
+        assert!(said.contains(name), "{name:?} is not named: {said}");
+    }
+}
+
+/// The first server's configuration with one text replaced.
+fn changed(pair: &Pair, from: &str, to: &str) -> PathBuf {
+    let text = fs::read_to_string(pair.config_file(First)).unwrap();
+    assert!(text.contains(from), "{from:?} is not in the configuration");
+    let file = pair.file("changed.toml");
+    fs::write(&file, text.replacen(from, to, 1)).unwrap();
+    file
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_the_key_or_line_that_is_wrong() {
+    let pair = Pair::init();
+    let file = pair.file("changed.toml").display().to_string();
+    says(&changed(&pair, "[peer]\n", "[peer]\nsurprise = 1\n"), &[&file, "line", "surprise"]);
+    says(&changed(&pair, "[log]\n", "[surprise]\n[log]\n"), &[&file, "line", "surprise"]);
+    let address = pair.address(First).to_string();
+    says(&changed(&pair, &format!("\"{address}\""), "\"127.0.0.1:seven\""), &[&file, "line"]);
+    says(&changed(&pair, r#"["hall-1", "hall-2"]"#, r#"["hall-1", "hall-1"]"#), &[&file, "server.pair", "twice"]);
+    says(&changed(&pair, r#"name = "hall-1""#, r#"name = "hall-3""#), &[&file, "server.name", "hall-3"]);
+    says(&changed(&pair, "heartbeat_ms = 25", "heartbeat_ms = 0"), &[&file, "timing.heartbeat_ms"]);
+    says(&pair.file("nowhere.toml"), &["nowhere.toml"]);
+}
+
+#[test]
+fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
+    let pair = Pair::init();
+    let data = pair.config(First).server.data.display().to_string();
+    says(&changed(&pair, &data, "/nowhere/at/all"), &["/nowhere/at/all"]);
+    let other = pair.config(Second).server.data.display().to_string();
+    says(&changed(&pair, &data, &other), &["server.name", "hall-1", "other server"]);
+
+    for taken in [pair.config(First).terminals.listen, pair.config(First).peer.listen] {
+        let listener = TcpListener::bind(taken).unwrap();
+        says(&pair.config_file(First), &[&taken.to_string()]);
+        drop(listener);
+    }
+    let layout = Layout::of(&pair.config(First));
+    for file in [layout.server_pem()[1].clone(), layout.secret(), layout.first_register(), layout.authority()] {
+        let aside = file.with_extension("aside");
+        fs::rename(&file, &aside).unwrap();
+        says(&pair.config_file(First), &[&file.display().to_string()]);
+        fs::rename(&aside, &file).unwrap();
+    }
+}
+
+fn store(pair: &Pair) -> SqliteConnection {
+    let file = Layout::of(&pair.config(First)).sqlite();
+    SqliteConnection::establish(&file.display().to_string()).unwrap()
+}
+
+#[test]
+fn a_store_that_is_locked_made_by_a_newer_version_or_damaged_is_named_at_the_start() {
+    let mut pair = Pair::at_work();
+    pair.kill_both();
+    let file = Layout::of(&pair.config(First)).sqlite();
+    let name = file.display().to_string();
+    let mut conn = store(&pair);
+    diesel::sql_query("BEGIN EXCLUSIVE").execute(&mut conn).unwrap();
+    says(&pair.config_file(First), &[&name, "locked"]);
+    diesel::sql_query("ROLLBACK").execute(&mut conn).unwrap();
+    let newer = "INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('29990101000000', CURRENT_TIMESTAMP)";
+    diesel::sql_query(newer).execute(&mut conn).unwrap();
+    drop(conn);
+    says(&pair.config_file(First), &[&name, "newer"]);
+    fs::write(&file, [7; 8192]).unwrap();
+    says(&pair.config_file(First), &[&name]);
+}
+
+#[test]
+fn a_store_that_is_lost_is_filled_again_from_the_journal() {
+    let mut pair = Pair::at_work();
+    let id = CommandIds::draw();
+    let deposit = pair.request("seat-1", &id, "deposit", json!({"card_id": "C00000001", "rate_id": 1, "units": 77}));
+    let first = pair.line(First).ask(&deposit).unwrap();
+    pair.kill_both();
+    let file = Layout::of(&pair.config(First)).sqlite();
+    for suffix in ["", "-wal", "-shm"] {
+        // The last two are there only while a server runs, or after it was killed.
+        let _ = fs::remove_file(format!("{}{suffix}", file.display()));
+    }
+    pair.start_server(First, None);
+    pair.start_server(Second, None);
+    assert_eq!(pair.wait_for_pair(PATIENCE), First);
+    let again = pair.line(First).ask(&deposit).unwrap();
+    assert_eq!((&again["repeated"], &again["body"], &again["sequence"]), (&json!(true), &first["body"], &first["sequence"]), "{again}");
+}
+
+#[test]
+fn a_store_that_is_locked_while_the_server_works_is_told_and_caught_up_with() {
+    let pair = Pair::at_work();
+    let deposit = |pair: &Pair| pair.request("seat-1", &CommandIds::draw(), "deposit", json!({"card_id": "C00000001", "rate_id": 1, "units": 1}));
+    let mut line = pair.line(First);
+    let first = line.ask(&deposit(&pair)).unwrap()["body"]["balance"].as_i64().unwrap();
+    let mut conn = store(&pair);
+    diesel::sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).unwrap();
+    diesel::sql_query("BEGIN EXCLUSIVE").execute(&mut conn).unwrap();
+    for units in 1..=50 {
+        let answer = line.ask(&deposit(&pair)).unwrap();
+        assert_eq!(answer["body"]["balance"].as_i64(), Some(first + units), "{answer}");
+    }
+    pair.wait_for_log(First, "cannot apply; trying again", PATIENCE);
+    assert!(pair.log(First).contains("locked"), "{}", pair.log(First));
+    diesel::sql_query("ROLLBACK").execute(&mut conn).unwrap();
+    drop(conn);
+    let applied = || balance_in_store(&pair) == Some(first + 50);
+    assert!(eventually(Duration::from_secs(10), applied), "the store holds {:?}, not {}", balance_in_store(&pair), first + 50);
+    assert_eq!(pair.wait_for_pair(PATIENCE), First);
+}
+
+fn balance_in_store(pair: &Pair) -> Option<i64> {
+    #[derive(QueryableByName)]
+    struct Balance {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        balance: i64,
+    }
+    let sql = "SELECT account.balance AS balance FROM account JOIN card ON card.member_no = account.member_no \
+               WHERE card.card_id = 'C00000001' AND account.rate_id = 1";
+    let found = diesel::sql_query(sql).get_result::<Balance>(&mut store(pair));
+    found.ok().map(|found| found.balance)
+}

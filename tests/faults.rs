@@ -1,0 +1,159 @@
+//! Any actor may panic at any message, on Main and on Sub, under load: no acknowledged command is lost or doubled, and the pair is a
+//! pair again by itself.
+//!
+//! `cargo test --features fault-injection --test faults`
+
+#![cfg(feature = "fault-injection")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/pair.rs"]
+mod pair;
+
+#[path = "faults/evidence.rs"]
+mod evidence;
+#[path = "faults/table.rs"]
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pair::{CommandIds, First, PATIENCE, Pair, Second, Which};
+use serde_json::json;
+use table::{CASES, Case, Role, Story};
+
+/// The load of every case: commands per second, and for how long.
+const RATE: u32 = 200;
+const LOAD: f64 = 2.0;
+/// A pair again within this time, whatever failed (two servers that boot wait for each other 1.5 s at most; rejoining takes 1 s).
+const RECOVERY: Duration = Duration::from_secs(20);
+/// Pairs at the same time: one for each core of the smallest machine that runs this.
+const PAIRS: usize = 2;
+
+#[test]
+fn any_actor_may_panic_at_any_message_and_nothing_acknowledged_is_lost_or_doubled() {
+    let wanted = std::env::var("DUPLEX_FAULTS_ONLY").unwrap_or_default();
+    let cases: VecDeque<&Case> = CASES.iter().filter(|case| case.to_string().contains(&wanted)).collect();
+    let (waiting, failed) = (Mutex::new(cases), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..PAIRS {
+            scope.spawn(|| work_off(&waiting, &failed));
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} case(s) failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// One pair lives through case after case; one that a case has broken is replaced.
+fn work_off(waiting: &Mutex<VecDeque<&Case>>, failed: &Mutex<Vec<String>>) {
+    let mut pair = None;
+    loop {
+        let Some(case) = waiting.lock().unwrap().pop_front() else { return };
+        let mut mine = pair.take().unwrap_or_else(|| Stage::new(Pair::at_work()));
+        match mine.play(case) {
+            Ok(()) => {
+                println!("{case}: holds");
+                pair = Some(mine);
+            }
+            Err(why) => {
+                let logs = [First, Second].map(|which| mine.pair.log(which)[mine.logged[which as usize]..].to_owned());
+                println!("{case}: {why}\n--- hall-1\n{}\n--- hall-2\n{}", logs[0], logs[1]);
+                failed.lock().unwrap().push(format!("{case}: {why}"));
+            }
+        }
+    }
+}
+
+struct Stage {
+    pair: Pair,
+    main: Which,
+    cases: usize,
+    /// How much the logs held before this case.
+    logged: [usize; 2],
+}
+
+impl Stage {
+    fn new(mut pair: Pair) -> Self {
+        let main = pair.wait_for_pair(PATIENCE);
+        pair.kill_both();
+        Self { pair, main, cases: 0, logged: [0, 0] }
+    }
+
+    fn play(&mut self, case: &Case) -> Result<(), String> {
+        self.cases += 1;
+        self.logged = [First, Second].map(|which| self.pair.log(which).len());
+        let target = if case.role == Role::Main { self.main } else { self.main.other() };
+        let late = case.story == Story::Returns;
+        self.pair.start_server(target, (!late).then_some(case.fault));
+        self.pair.start_server(target.other(), None);
+        self.pair.find_pair(RECOVERY).ok_or("no pair at the start")?;
+
+        let history = self.pair.file(&format!("history-{}.jsonl", self.cases));
+        let load = self.pair.load(RATE, case.seconds.unwrap_or(LOAD), &history);
+        match case.story {
+            Story::Works => {}
+            Story::PeerDies => self.lose_for_a_moment(target.other(), None),
+            Story::Returns => self.lose_for_a_moment(target, Some(case.fault)),
+        }
+        let output = load.wait_with_output().unwrap();
+        if !output.status.success() {
+            return Err(format!("the load failed: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let fired = self.log_of_case(target).matches("fault injected at").count();
+        if fired < case.fault.split(',').count() && !case.may_not_fire {
+            return Err(format!("fired {fired} time(s) only"));
+        }
+        self.recover(target)?;
+        evidence::examine(&self.pair, &history)
+    }
+
+    fn lose_for_a_moment(&mut self, which: Which, fault: Option<&str>) {
+        thread::sleep(Duration::from_millis(500));
+        self.pair.kill(which);
+        thread::sleep(Duration::from_millis(300));
+        self.pair.start_server(which, fault);
+    }
+
+    fn log_of_case(&self, which: Which) -> String {
+        self.pair.log(which)[self.logged[which as usize]..].to_owned()
+    }
+
+    /// By itself, or, if the server left its pair, once it is started again as a service manager would do it.
+    fn recover(&mut self, target: Which) -> Result<(), String> {
+        if !self.pair.runs(target) {
+            println!("{} has left: {}", target.name(), self.log_of_case(target).lines().last().unwrap_or_default());
+            self.pair.start_server(target, None);
+        }
+        self.main = self.pair.find_pair(RECOVERY).ok_or("no pair in time after the fault")?;
+        let deposit = json!({"card_id": "C00000001", "rate_id": 1, "units": 1});
+        let request = self.pair.request("counter", &CommandIds::draw(), "deposit", deposit);
+        let answer = self.pair.line(self.main).ask(&request).map_err(|error| format!("not served afterwards: {error}"))?;
+        if answer["status"] != "ok" || answer["stored_on"] != "both" {
+            return Err(format!("served afterwards, but with {answer}"));
+        }
+        self.pair.kill_both();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_dies_while_its_server_asks_the_arbiter_is_begun_anew_by_the_grant() {
+    let mut pair = Pair::init();
+    pair.start_witness();
+    pair.start_server(First, Some("data-updater/execute:1"));
+    pair.start_server(Second, None);
+    pair.wait_for_log(First, "executes commands", PATIENCE);
+    pair.witness().signal(Signal::SIGSTOP);
+    pair.kill(Second);
+    pair.wait_for_log(First, "asking the arbiter", PATIENCE);
+    let greeting = pair.request("office", &CommandIds::draw(), "hello", json!({}));
+    pair.line(First).send(format!("{greeting}\n").as_bytes()).unwrap();
+    pair.wait_for_log(First, "fault injected", PATIENCE);
+    pair.witness().signal(Signal::SIGCONT);
+    pair.wait_for_log(First, "carrying on alone", PATIENCE);
+    assert!(pair::eventually(PATIENCE, || pair.mode(First).as_deref() == Some("solo")), "{}", pair.log(First));
+    pair.start_server(Second, None);
+    assert_eq!(pair.wait_for_pair(PATIENCE), First);
+}

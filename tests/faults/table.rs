@@ -1,0 +1,162 @@
+//! Every fault point, on Main and on Sub, and the story in which it is passed.
+//!
+//! Not passed by any story here: `command-acceptor/submit` (needs HTTP), `failover-coordinator/sick` (needs a journal that fails:
+//! the journal's own tests), `failover-coordinator/stop-wanted` (the server ends), `replication-applier/look-again` (nobody sends it
+//! yet), `replication-receiver/incoming` and what follows it on a Main (nobody streams to one).
+
+use std::fmt;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Main,
+    Sub,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// The pair works.
+    Works,
+    /// The other server is killed and comes back: the failing one goes on alone, or takes over, and takes it in again.
+    PeerDies,
+    /// The failing server was killed, and fails as it comes back.
+    Returns,
+}
+
+pub struct Case {
+    pub role: Role,
+    pub story: Story,
+    /// As in `DUPLEX_FAULT`.
+    pub fault: &'static str,
+    /// Of load, if two are not enough.
+    pub seconds: Option<f64>,
+    /// Whether this is passed depends on what was under way at the moment of a death.
+    pub may_not_fire: bool,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} {}", self.role, self.story, self.fault)
+    }
+}
+
+use Role::{Main, Sub};
+use Story::{PeerDies, Returns, Works};
+
+const fn case(role: Role, story: Story, fault: &'static str) -> Case {
+    Case { role, story, fault, seconds: None, may_not_fire: false }
+}
+
+const fn perhaps(role: Role, story: Story, fault: &'static str) -> Case {
+    Case { may_not_fire: true, ..case(role, story, fault) }
+}
+
+/// Longer than the 5 s between checkpoints.
+const fn long(role: Role, story: Story, fault: &'static str) -> Case {
+    Case { seconds: Some(6.5), ..case(role, story, fault) }
+}
+
+pub const CASES: &[Case] = &[
+    case(Main, Works, "address-keeper/hold:1"),
+    case(Main, PeerDies, "address-keeper/hold:3"),
+    case(Sub, Works, "address-keeper/hold:2"),
+    case(Main, Works, "command-acceptor/release:100"),
+    case(Sub, PeerDies, "command-acceptor/release:50"),
+    case(Main, Works, "command-acceptor/lines:100"),
+    case(Sub, PeerDies, "command-acceptor/lines:50"),
+    case(Main, Works, "command-acceptor/expire:30"),
+    case(Sub, Works, "command-acceptor/expire:30"),
+    case(Main, Works, "data-updater/work-waiting:100"),
+    case(Sub, PeerDies, "data-updater/work-waiting:50"),
+    case(Main, Works, "data-updater/execute:200"),
+    case(Sub, PeerDies, "data-updater/execute:50"),
+    case(Main, Works, "data-updater/handed-over:100"),
+    case(Sub, PeerDies, "data-updater/handed-over:50"),
+    case(Main, Works, "data-updater/applied-moved:50"),
+    case(Sub, Works, "data-updater/applied-moved:20"),
+    case(Main, Works, "data-updater/start-updating:1"),
+    case(Sub, PeerDies, "data-updater/start-updating:1"),
+    case(Main, PeerDies, "data-updater/enter-epoch:1"),
+    case(Sub, PeerDies, "data-updater/enter-epoch:1"),
+    case(Main, Works, "data-updater/cease-updating:1"),
+    case(Sub, PeerDies, "data-updater/cease-updating:2"),
+    case(Main, Works, "failover-coordinator/event:15"),
+    case(Sub, Works, "failover-coordinator/event:15"),
+    case(Main, Works, "failover-coordinator/judged:1"),
+    case(Sub, PeerDies, "failover-coordinator/judged:2"),
+    case(Main, PeerDies, "failover-coordinator/judged:2"),
+    case(Main, PeerDies, "failover-coordinator/stream-news:2"),
+    case(Sub, PeerDies, "failover-coordinator/stream-news:1"),
+    case(Sub, Works, "failover-coordinator/stream-wanted:1"),
+    case(Sub, Returns, "failover-coordinator/stream-wanted:1"),
+    case(Sub, Returns, "failover-coordinator/holder-says:1"),
+    case(Sub, Returns, "failover-coordinator/holder-says:2"),
+    case(Main, Returns, "failover-coordinator/holder-says:1"),
+    case(Main, Works, "data-updater/execute:200,failover-coordinator/storage-reborn:1"),
+    case(Sub, Works, "journal-writer/group:100,failover-coordinator/storage-reborn:1"),
+    case(Main, PeerDies, "failover-coordinator/noted:1"),
+    case(Main, PeerDies, "failover-coordinator/noted:2"),
+    case(Sub, PeerDies, "failover-coordinator/noted:1"),
+    case(Sub, PeerDies, "failover-coordinator/noted:2"),
+    case(Sub, Returns, "failover-coordinator/noted:1"),
+    case(Main, PeerDies, "failover-coordinator/answered:1"),
+    case(Sub, PeerDies, "failover-coordinator/answered:1"),
+    case(Main, Works, "journal-writer/written:100"),
+    case(Sub, Works, "journal-writer/written:100"),
+    case(Main, Works, "journal-writer/group:100"),
+    case(Sub, Works, "journal-writer/group:100"),
+    case(Main, Works, "journal-writer/synced:100"),
+    case(Sub, Works, "journal-writer/synced:100"),
+    case(Main, Works, "journal-writer/begin-run:1"),
+    case(Sub, Works, "journal-writer/begin-run:1"),
+    perhaps(Main, Returns, "journal-writer/cut-tail:1"),
+    long(Main, Works, "journal-writer/store-synced:1"),
+    long(Sub, Works, "journal-writer/store-synced:1"),
+    case(Main, Works, "replication-sender/begin-stream:1"),
+    case(Sub, PeerDies, "replication-sender/begin-stream:1"),
+    case(Main, PeerDies, "replication-sender/continue-stream:1"),
+    case(Sub, PeerDies, "replication-sender/continue-stream:1"),
+    case(Main, Works, "replication-sender/cease-stream:1"),
+    case(Sub, Works, "replication-sender/cease-stream:1"),
+    case(Main, Works, "replication-sender/send-on:100"),
+    case(Sub, PeerDies, "replication-sender/send-on:50"),
+    case(Main, PeerDies, "replication-sender/tell-follower:1"),
+    case(Sub, PeerDies, "replication-sender/tell-follower:1"),
+    case(Main, PeerDies, "replication-sender/watch-level:1"),
+    case(Sub, PeerDies, "replication-sender/watch-level:1"),
+    case(Main, Works, "replication-sender/frame:100"),
+    case(Sub, PeerDies, "replication-sender/frame:20"),
+    case(Main, Works, "replication-sender/acknowledged:100"),
+    case(Sub, PeerDies, "replication-sender/acknowledged:20"),
+    case(Main, Works, "replication-sender/open:1"),
+    case(Sub, PeerDies, "replication-sender/open:2"),
+    case(Sub, Works, "replication-receiver/incoming:1"),
+    case(Sub, Returns, "replication-receiver/incoming:1"),
+    case(Main, Works, "replication-receiver/admit:1"),
+    case(Sub, Works, "replication-receiver/admit:1"),
+    case(Sub, Works, "replication-receiver/admit:2"),
+    case(Main, Works, "replication-receiver/stored-moved:100"),
+    case(Sub, Works, "replication-receiver/stored-moved:100"),
+    case(Sub, Returns, "replication-receiver/tell-holder:1"),
+    case(Main, Returns, "replication-receiver/tell-holder:1"),
+    case(Sub, Works, "replication-receiver/open:1"),
+    case(Sub, Works, "replication-receiver/begin:1"),
+    case(Sub, Returns, "replication-receiver/begin:1"),
+    case(Sub, Works, "replication-receiver/entries:100"),
+    case(Sub, Works, "replication-receiver/acknowledge:100"),
+    case(Main, Works, "replication-applier/confirmed-moved:100"),
+    case(Sub, Works, "replication-applier/confirmed-moved:100"),
+    case(Main, Works, "replication-applier/batch:50"),
+    case(Sub, Works, "replication-applier/batch:20"),
+    case(Main, Works, "replication-applier/applied:50"),
+    case(Sub, Works, "replication-applier/applied:20"),
+    case(Main, Works, "state-monitor/beat:60"),
+    case(Sub, Works, "state-monitor/beat:60"),
+    case(Main, Works, "state-monitor/datagram:60"),
+    case(Sub, Works, "state-monitor/datagram:60"),
+    case(Main, Works, "state-monitor/stand:1"),
+    case(Sub, Works, "state-monitor/stand:2"),
+    case(Main, Works, "state-monitor/grant-leases:1"),
+    case(Sub, PeerDies, "state-monitor/grant-leases:2"),
+    case(Main, Works, "state-monitor/life-told:1"),
+    case(Sub, PeerDies, "state-monitor/life-told:2"),
+];
