@@ -155,14 +155,20 @@ fn wait_until_applied(pair: &Pair) {
     });
 }
 
+/// Sequence of the last entry that this server's store has, also while it works.
+pub fn applied(pair: &Pair, server: usize) -> u64 {
+    let pool = ReadPool::new(&pair.config(server).store.url, 1).expect(JUDGED);
+    pool.read(|position, _| Ok(position.sequence.0)).unwrap_or(0)
+}
+
 fn end_of_journal(pair: &Pair, server: usize) -> Option<Position> {
     let files = Directory::open(pair.layout(server).journal()).ok()?;
     scan(&files, Sequence(u64::MAX), |_, _| ControlFlow::Continue(())).ok()?.map(|scanned| scanned.end)
 }
 
-/// Sequence of the last entry on this server's disk.
+/// Sequence of the last entry on this server's disk; 0 while its files are being changed.
 pub fn last_entry(pair: &Pair, server: usize) -> u64 {
-    end_of_journal(pair, server).expect("a journal").sequence.0
+    end_of_journal(pair, server).map_or(0, |end| end.sequence.0)
 }
 
 fn read_book(pair: &Pair, server: usize) -> Book {

@@ -11,7 +11,7 @@ use duplex::cli::load::Report;
 use nix::sys::signal::Signal;
 
 use crate::{
-    pair::{MAIN_ADDRESS, MEMBERS, Pair, TERMINAL_PORT, program, text},
+    pair::{MAIN_ADDRESS, Pair, TELLERS_CARDS, TERMINAL_PORT, program, text},
     process::Process,
     until,
 };
@@ -38,7 +38,7 @@ impl Load {
         command.args(["load", "--json", "--plain", "--address", &format!("{MAIN_ADDRESS}:{TERMINAL_PORT}")]);
         command.args(["--terminals-file", text(&pair.file("pair/terminals.csv")), "--history", text(&history)]);
         command.args(["--terminals", &TERMINALS.to_string(), "--seconds", &SECONDS.to_string()]);
-        command.args(["--cards", &format!("C:{MEMBERS}")]);
+        command.args(["--cards", &format!("C:{}", TELLERS_CARDS - 1)]);
         if let Some(rate) = rate {
             command.args(["--rate", &rate.to_string()]);
         }

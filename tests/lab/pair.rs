@@ -33,7 +33,10 @@ pub const TERMINAL_PORT: u16 = 7300;
 pub const MAIN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const SUB_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-pub const MEMBERS: u64 = 300;
+/// Enough that a hundred thousand deposits fill nobody's account.
+pub const MEMBERS: u64 = 3_000;
+/// Cards from this number on are the teller's, whose commands must not be refused for what the load did.
+pub const TELLERS_CARDS: u64 = 2_980;
 /// More than the load uses: one is left for the teller, who is at the counter.
 const SEATS: u16 = 64;
 
@@ -284,7 +287,7 @@ fn key_of(terminals: &Path, terminal: &str) -> String {
 }
 
 /// Words of the story with which a server begins to acknowledge.
-pub const AS_ACKNOWLEDGER: [&str; 3] = ["a pair again, as main", "took over", "carrying on alone"];
+pub const AS_ACKNOWLEDGER: [&str; 3] = ["a pair again, as main", "took over, actor", "carrying on alone"];
 /// Words of the story with which it stops, or never did.
 const OTHERWISE: [&str; 5] =
     ["a pair again, as sub", "lost the other server", "the other server has newer data", "rejoining", "asking the arbiter"];

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     netns::LabBox,
-    pair::{MAIN_ADDRESS, TERMINAL_PORT},
+    pair::{MAIN_ADDRESS, TELLERS_CARDS, TERMINAL_PORT},
 };
 
 /// A server answers or refuses within two seconds.
@@ -51,7 +51,7 @@ impl Teller {
 
     /// Deposits on cards that exist, and one on a card that does not: refusals are kept as well.
     pub fn deal(&mut self, client: &LabBox, deposits: u64) {
-        let mut cards: Vec<String> = (1..=deposits).map(|number| format!("C{number:08}")).collect();
+        let mut cards: Vec<String> = (0..deposits).map(|number| format!("C{:08}", TELLERS_CARDS + number)).collect();
         cards.push("nobody".to_owned());
         self.learn_the_rates(client);
         for card in cards {
