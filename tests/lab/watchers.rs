@@ -1,0 +1,104 @@
+//! What goes on in the client's box while the servers suffer: an analysis client's questions, and every ARP frame.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use duplex::{
+    cli::history::now_us,
+    network::{ArpFrame, ArpPort},
+};
+
+use crate::{
+    netns::{INTERFACE, LabBox, in_namespace},
+    pair::TERMINAL_PORT,
+};
+
+/// Longer than any answer of a server that is there.
+const ANSWER_WAIT: Duration = Duration::from_millis(250);
+/// Between two questions.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Something that watches in the client's box until it is asked what it saw.
+pub struct Watcher<T> {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<T>,
+}
+
+impl<T: Send + 'static> Watcher<T> {
+    fn start(client: &LabBox, watch: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Self {
+        let (stop, namespace) = (Arc::new(AtomicBool::new(false)), client.namespace.clone());
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || in_namespace(&namespace, || watch(&told)));
+        Self { stop, thread }
+    }
+
+    pub fn finish(self) -> T {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the watcher saw all of it")
+    }
+}
+
+/// Asks a service address over and over and notes the moment of each answer.
+pub fn ask_steadily(client: &LabBox, address: Ipv4Addr) -> Watcher<Vec<u64>> {
+    Watcher::start(client, move |stop| {
+        let mut answered = Vec::new();
+        let mut connection = None;
+        while !stop.load(Ordering::Relaxed) {
+            if ask(&mut connection, address).is_some() {
+                answered.push(now_us());
+            } else {
+                connection = None;
+            }
+            thread::sleep(PACE);
+        }
+        answered
+    })
+}
+
+/// Any line is an answer; which one, the terminals' own history says.
+fn ask(connection: &mut Option<BufReader<TcpStream>>, address: Ipv4Addr) -> Option<()> {
+    if connection.is_none() {
+        let tcp = TcpStream::connect_timeout(&SocketAddr::from((address, TERMINAL_PORT)), ANSWER_WAIT).ok()?;
+        tcp.set_read_timeout(Some(ANSWER_WAIT)).ok()?;
+        *connection = Some(BufReader::new(tcp));
+    }
+    let stream = connection.as_mut()?;
+    stream.get_mut().write_all(b"{\"v\":1}\n").ok()?;
+    let mut line = String::new();
+    stream.read_line(&mut line).ok().filter(|length| *length > 0).map(drop)
+}
+
+/// Every ARP frame that reaches the client, with its moment.
+pub fn hear_arp(client: &LabBox) -> Watcher<Vec<(u64, ArpFrame)>> {
+    let (is_listening, listening) = mpsc::channel();
+    let watcher = Watcher::start(client, move |stop| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let port = ArpPort::open(INTERFACE).expect("the observer's port opens");
+            is_listening.send(()).expect("somebody waits for it");
+            let mut frames = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok(frame) = tokio::time::timeout(ANSWER_WAIT, port.next()).await {
+                    frames.push((now_us(), frame.expect("it hears")));
+                }
+            }
+            frames
+        })
+    });
+    listening.recv().expect("the observer listens");
+    watcher
+}
+
+/// Milliseconds between the two neighbouring moments that are furthest apart.
+pub fn longest_gap_ms(moments: &[u64]) -> u64 {
+    moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(u64::MAX) / 1_000
+}
