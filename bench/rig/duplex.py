@@ -100,12 +100,17 @@ class Pair:
     def staff(self):
         return ["--staff", MANAGER, "--password-file", self.path("password.txt")]
 
-    def open_day(self):
+    def terminals(self, kind):
+        """(terminal, key) of each terminal of a kind, in the order of the file."""
         with open(self.path("terminals.csv"), newline="") as rows:
-            office = next((row for row in csv.DictReader(rows) if row["kind"] == "analysis"), None)
-        if office is None:
-            raise Failure(f"{self.path('terminals.csv')}: names no terminal of kind analysis")
-        sender = ["--terminal", office["terminal_id"], "--key", office["key"], "--state", self.path("office.json")]
+            found = [(row["terminal_id"], row["key"]) for row in csv.DictReader(rows) if row["kind"] == kind]
+        if not found:
+            raise Failure(f"{self.path('terminals.csv')}: names no terminal of kind {kind}")
+        return found
+
+    def open_day(self):
+        terminal_id, key = self.terminals("analysis")[0]
+        sender = ["--terminal", terminal_id, "--key", key, "--state", self.path("office.json")]
         body = json.dumps({"date": datetime.date.today().isoformat()})
         self.run("terminal", *self.reach(), *sender, *self.staff(), "open_day", body)
 

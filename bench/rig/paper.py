@@ -1,6 +1,5 @@
 """The tables of `bench/steps`."""
 
-import csv
 import json
 import os
 import sqlite3
@@ -88,11 +87,11 @@ def milliseconds(buckets):
 
 
 def probe_arguments(pair, seconds):
-    with open(pair.path("terminals.csv"), newline="") as rows:
-        seats = [row for row in csv.DictReader(rows) if row["kind"] == "seat"]
-    addresses = {"main": MAIN_ADDRESS, "sub": SUB_ADDRESS, "terminal_port": TERMINAL_PORT, "http_port": HTTP_PORT}
-    # A terminal that the load does not use.
-    return {"terminal_id": seats[-1]["terminal_id"], "key": seats[-1]["key"], "card_id": "C00000001", "seconds": seconds - 1, **addresses}
+    # The last seat: the load does not use it.
+    terminal_id, key = pair.terminals("seat")[-1]
+    who = {"terminal_id": terminal_id, "key": key, "card_id": "C00000001", "office": pair.terminals("analysis")[0]}
+    where = {"main": MAIN_ADDRESS, "sub": SUB_ADDRESS, "terminal_port": TERMINAL_PORT, "http_port": HTTP_PORT}
+    return {**who, **where, "seconds": seconds - 1}
 
 
 def show_reports(pair, options):
@@ -101,6 +100,7 @@ def show_reports(pair, options):
     main, sub = pair.main_and_sub()
     for title, address in (("nobody", None), ("Main", MAIN_ADDRESS), ("Sub", SUB_ADDRESS)):
         reader = [sys.executable, os.path.join(HERE, "reports.py"), address, HTTP_PORT, options.pages, options.seconds]
+        reader += pair.terminals("analysis")[0]
         before = [server_ticks(pair, server) for server in (main, sub)]
         meter = Meter()
         printed, load = beside(pair, reader if address else None, options)

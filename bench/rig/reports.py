@@ -1,6 +1,7 @@
 """Analysis clients that read the ledger page after page, at a fixed pace. A program of its own, for the client's box.
 
-Arguments: address, port, pages per second, seconds. Prints JSON: pages read, lines read, and milliseconds of each page.
+Arguments: address, port, pages per second, seconds, terminal and key of an office PC. Prints JSON: pages and lines read, and
+milliseconds of each page.
 """
 
 import http.client
@@ -12,7 +13,7 @@ LINES = 200
 PAGE_LIMIT_S = 5
 
 
-def read(address, port, pages_per_s, seconds):
+def read(address, port, pages_per_s, seconds, office):
     connection = http.client.HTTPConnection(address, port, timeout=PAGE_LIMIT_S)
     first = path = f"/api/v1/ledger?limit={LINES}"
     began, taken, lines = time.perf_counter(), [], 0
@@ -21,7 +22,7 @@ def read(address, port, pages_per_s, seconds):
         if time.perf_counter() > began + seconds:
             break
         asked = time.perf_counter()
-        page = get(connection, path)
+        page = get(connection, path, office)
         taken.append((time.perf_counter() - asked) * 1000)
         lines += len(page["rows"])
         # From the end to the beginning again, as another report would.
@@ -29,8 +30,12 @@ def read(address, port, pages_per_s, seconds):
     return {"pages": len(taken), "lines": lines, "ms": taken}
 
 
-def get(connection, path, headers=None):
-    connection.request("GET", path, headers=headers or {})
+def headers(terminal_id, key):
+    return {"X-Duplex-Terminal": terminal_id, "X-Duplex-Key": key}
+
+
+def get(connection, path, headers):
+    connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:
@@ -39,7 +44,8 @@ def get(connection, path, headers=None):
 
 
 if __name__ == "__main__":
+    where, pace, who = (sys.argv[1], int(sys.argv[2])), (float(sys.argv[3]), float(sys.argv[4])), sys.argv[5:7]
     try:
-        print(json.dumps(read(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))))
+        print(json.dumps(read(*where, *pace, headers(*who))))
     except (OSError, http.client.HTTPException, ValueError) as error:
         sys.exit(f"reports: {error}")

@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from rig.reports import get  # noqa: E402
+from rig.reports import get, headers  # noqa: E402
 
 ANSWER_LIMIT_S = 5
 ONE_LINE = "/api/v1/ledger?limit=1"
@@ -44,20 +44,21 @@ def probe(about):
     hello = terminal.command("hello", {})
     terminal.about["rate_table_ver"] = hello["body"]["rate_table"]["version"]
     sub = http.client.HTTPConnection(about["sub"], about["http_port"], timeout=ANSWER_LIMIT_S)
+    office = headers(*about["office"])
     plain, containing = [], []
     until = time.perf_counter() + about["seconds"]
     while time.perf_counter() < until:
         deposit = {"card_id": about["card_id"], "rate_id": 1, "units": 1}
         answer = terminal.command("deposit", deposit)
-        containing.append(timed(sub, {"X-Duplex-At-Least": str(answer["sequence"])}))
-        plain.append(timed(sub, {}))
+        containing.append(timed(sub, {**office, "X-Duplex-At-Least": str(answer["sequence"])}))
+        plain.append(timed(sub, office))
         time.sleep(BETWEEN_PROBES_S)
     return {"containing_ms": containing, "plain_ms": plain}
 
 
-def timed(sub, headers):
+def timed(sub, with_headers):
     began = time.perf_counter()
-    get(sub, ONE_LINE, headers)
+    get(sub, ONE_LINE, with_headers)
     return (time.perf_counter() - began) * 1000
 
 
