@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::intake::Taken;
 use super::{Edge, Outbox, Outlet};
-use crate::actors::{SessionNo, fault};
+use crate::actors::SessionNo;
 use crate::config::limits;
 use crate::machines::admission::{Admission, Load};
 use crate::model::application::PairCode;

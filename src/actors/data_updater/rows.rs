@@ -57,11 +57,14 @@ impl<R: Row> RowCache<R> {
     }
 }
 
+/// Reads one row from the store.
+pub type ReadRow<'a, R> = dyn FnMut(&<R as Row>::Key) -> Result<Option<R>, StoreError> + 'a;
+
 /// The cache with the store behind it.
 pub struct RowsByKey<'a, R: Row> {
     pub cache: &'a mut RowCache<R>,
     pub applied: Sequence,
-    pub read: &'a mut dyn FnMut(&R::Key) -> Result<Option<R>, StoreError>,
+    pub read: &'a mut ReadRow<'a, R>,
 }
 
 impl<R: Row> Rows<R> for RowsByKey<'_, R> {
