@@ -6,7 +6,13 @@
 #[path = "support/pair.rs"]
 mod pair;
 
+#[path = "abuse/crowds.rs"]
+mod crowds;
 #[path = "abuse/lines.rs"]
 mod lines;
+#[path = "abuse/link.rs"]
+mod link;
 #[path = "abuse/requests.rs"]
 mod requests;
+#[path = "abuse/starts.rs"]
+mod starts;

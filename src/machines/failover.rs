@@ -268,6 +268,12 @@ impl Failover {
         self.lost = None;
         match self.state {
             State::Starting => self.settle(view, fx),
+            // Nothing was asked and nothing runs by which the two could meet again: begin as at the start.
+            State::Waiting if !self.running => {
+                self.state = State::Starting;
+                fx.push(Effect::GrantLeases(true));
+                self.settle(view, fx);
+            }
             State::Waiting | State::Asking => {
                 fx.push(Effect::GrantLeases(true));
                 if self.acknowledger() != self.me {
@@ -288,7 +294,8 @@ impl Failover {
         }
         match self.state {
             State::Starting | State::Comparing | State::Main | State::Sub => self.begin_waiting(fx),
-            State::Waiting => {}
+            // It was back for a moment, and its leases were extended again.
+            State::Waiting => fx.push(Effect::GrantLeases(false)),
             State::Solo(Toward::Level | Toward::Intent(_)) => self.back_to_plain_solo(fx),
             State::Solo(Toward::Asked(_)) => self.ask_for_solo(view, fx),
             State::Rejoining if self.disk.intent.is_some() => fx.push(Effect::ReadRegister),

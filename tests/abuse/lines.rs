@@ -44,14 +44,11 @@ fn a_line_of_64_kib_passes_and_one_byte_more_or_broken_utf_8_is_answered_and_clo
     line.send(&of_length(&pair, LINE_MAX + 1)).unwrap();
     is_answered_and_closed(&mut line, "65536");
 
-    // What came before is answered, what comes after is not looked at.
+    // What comes after it is not looked at, and does not take the answer along.
     let mut line = pair.line(First);
     let good = format!("{}\n", deposit(&pair, "seat-1"));
-    line.send(&[good.as_bytes(), b"{\"v\":\xff\xfe}\n", good.as_bytes()].concat()).unwrap();
-    let first = [line.hear().unwrap().unwrap(), line.hear().unwrap().unwrap()];
-    let codes = first.each_ref().map(|answer| answer["code"].as_str().unwrap());
-    assert!(codes.contains(&"BAD_REQUEST") && codes.contains(&""), "{first:?}");
-    assert!(line.is_closed_within(Duration::from_secs(5)));
+    line.send(&[b"{\"v\":\xff\xfe}\n", good.repeat(1_000).as_bytes()].concat()).unwrap();
+    is_answered_and_closed(&mut line, "UTF-8");
     is_served(&pair, First);
 }
 
@@ -110,6 +107,6 @@ fn a_terminal_that_sends_and_never_reads_is_closed_in_time_and_others_are_served
     let grown = pair.resident_kib(First).saturating_sub(before);
     println!("closed after {lasted:?}; slowest answer to another terminal {slowest:?}; memory grew by {grown} KiB");
     assert!(lasted < limits::WRITE_LIMIT + Duration::from_secs(5), "closed only after {lasted:?}");
-    assert!(slowest < Duration::from_secs(1), "another terminal waited {slowest:?}");
+    assert!(slowest < Duration::from_secs(3), "another terminal waited {slowest:?}");
     assert!(grown < 32 << 10, "{grown} KiB for one terminal");
 }

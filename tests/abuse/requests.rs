@@ -42,7 +42,7 @@ fn a_bad_request_is_answered_with_the_field_that_is_wrong_and_the_connection_goe
     let good = || deposit(&pair, &CommandIds::draw(), 1);
     let body = |body: Value| with(good(), "body", body);
     let cases = [
-        (with(good(), "command", json!("no_such_command")), "BAD_REQUEST", "no_such_command"),
+        (with(good(), "command", json!("no_such_command")), "BAD_REQUEST", "no such command"),
         (with(good(), "command", json!(7)), "BAD_REQUEST", "command"),
         (with(good(), "command", Value::Null), "BAD_REQUEST", "command"),
         (with(good(), "command_id", json!("short")), "BAD_REQUEST", "command_id"),

@@ -119,13 +119,19 @@ fn a_store_that_is_lost_is_filled_again_from_the_journal() {
     pair.start_server(Second, None);
     assert_eq!(pair.wait_for_pair(PATIENCE), First);
     let again = pair.line(First).ask(&deposit).unwrap();
-    assert_eq!((&again["repeated"], &again["body"], &again["sequence"]), (&json!(true), &first["body"], &first["sequence"]), "{again}");
+    assert_eq!(
+        (&again["repeated"], &again["body"], &again["sequence"]),
+        (&json!(true), &first["body"], &first["sequence"]),
+        "{again}"
+    );
 }
 
 #[test]
 fn a_store_that_is_locked_while_the_server_works_is_told_and_caught_up_with() {
     let pair = Pair::at_work();
-    let deposit = |pair: &Pair| pair.request("seat-1", &CommandIds::draw(), "deposit", json!({"card_id": "C00000001", "rate_id": 1, "units": 1}));
+    let deposit = |pair: &Pair| {
+        pair.request("seat-1", &CommandIds::draw(), "deposit", json!({"card_id": "C00000001", "rate_id": 1, "units": 1}))
+    };
     let mut line = pair.line(First);
     let first = line.ask(&deposit(&pair)).unwrap()["body"]["balance"].as_i64().unwrap();
     let mut conn = store(&pair);

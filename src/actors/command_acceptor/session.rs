@@ -45,7 +45,14 @@ pub(super) struct Session<A: Application> {
 }
 
 /// The connection is over.
-struct Over;
+enum Over {
+    /// By the terminal, or with this actor's life: what waits is still written.
+    Ended,
+    /// A line was refused: the terminal shall read why.
+    Refused,
+    /// It does not read: nothing more can be said.
+    Deaf,
+}
 
 impl<A: Application> Drop for Session<A> {
     fn drop(&mut self) {
@@ -67,10 +74,19 @@ impl<A: Application> Session<A> {
         let (mut read, mut write) = tokio::io::split(stream);
         let mut lines = LineBuffer::default();
         // Whichever way it ends, the terminal sees a close and repeats what was not answered.
-        while self.turn(&mut read, &mut write, &mut lines).await.is_ok() {}
-        // A refused line's answer may still wait.
-        let _ = self.write_out(&mut write).await;
+        let over = loop {
+            if let Err(over) = self.turn(&mut read, &mut write, &mut lines).await {
+                break over;
+            }
+        };
+        if matches!(over, Over::Deaf) || self.write_out(&mut write).await.is_err() {
+            return;
+        }
         let _ = timeout(limits::WRITE_LIMIT, write.shutdown()).await;
+        if matches!(over, Over::Refused) {
+            // A close with unread bytes resets the connection, and a reset takes the answer along.
+            let _ = timeout(limits::LINGER, tokio::io::copy(&mut read, &mut tokio::io::sink())).await;
+        }
     }
 
     /// One round: write what is there, or read more, or hear that this life is over.
@@ -84,13 +100,13 @@ impl<A: Application> Session<A> {
         let may_read = match self.edge.bounds.command(&self.load()) {
             Admission::Read => true,
             Admission::Wait => false,
-            Admission::Close => return Err(Over),
+            Admission::Close => return Err(Over::Deaf),
         };
         tokio::select! {
-            _ = self.alive.changed() => Err(Over),
+            _ = self.alive.changed() => Err(Over::Ended),
             () = self.outbox.wake.notified() => Ok(()),
             result = read.read_buf(lines.room()), if may_read => match result {
-                Ok(0) | Err(_) => Err(Over),
+                Ok(0) | Err(_) => Err(Over::Ended),
                 Ok(_) => self.take_lines(lines).await,
             },
         }
@@ -111,7 +127,7 @@ impl<A: Application> Session<A> {
                 Ok(None) => break,
                 Err(refusal) => {
                     let bad = Bad { field: "line".into(), reason: refusal.to_string() };
-                    ended = Err(Over);
+                    ended = Err(Over::Refused);
                     Taken::Refused(None, PairCode::BadRequest(bad))
                 }
             };
@@ -148,7 +164,7 @@ impl<A: Application> Session<A> {
             });
             match written.await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(Over),
+                Ok(Err(_)) | Err(_) => return Err(Over::Deaf),
             }
         }
     }

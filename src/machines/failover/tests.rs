@@ -90,6 +90,33 @@ fn a_main_acknowledges_nothing_between_the_loss_of_its_sub_and_the_grant() {
 }
 
 #[test]
+fn a_main_whose_peer_starts_just_after_it_was_missed_compares_with_it() {
+    let (mut main, _) = Failover::start(disk(ServerId::A, 1, PAIR_A), false);
+    main.step(&view(), Event::Register(register(1, PAIR_A)));
+    main.step(&view(), Event::PeerLost(Loss::Silent));
+    assert_eq!(main.state(), State::Waiting);
+    let peer = Failover::start(disk(ServerId::B, 1, PAIR_A), false).0;
+    main.step(&view(), Event::PeerBack);
+    let effects = main.step(&view(), Event::PeerSays(standing_of(&peer)));
+    assert!(effects.contains(&Effect::Begin { epoch: Epoch(1), holder: PAIR_A }));
+    main.step(&view(), Event::Compared);
+    assert_eq!(main.state(), State::Main);
+}
+
+#[test]
+fn a_peer_that_is_back_for_a_moment_only_is_asked_about_all_the_same() {
+    for server in [ServerId::A, ServerId::B] {
+        let mut machine = paired(server);
+        machine.step(&view(), Event::StreamLost);
+        machine.step(&view(), Event::PeerLost(Loss::Silent));
+        machine.step(&view(), Event::PeerBack);
+        let effects = machine.step(&view(), Event::PeerLost(Loss::Silent));
+        assert!(effects.contains(&Effect::GrantLeases(false)), "{server:?} waits for leases that it goes on granting");
+        assert!(asked(&machine.step(&view(), Event::LeasesOut)).is_some());
+    }
+}
+
+#[test]
 fn a_run_that_dies_while_its_server_asks_is_begun_anew_by_the_grant() {
     let mut main = paired(ServerId::A);
     let (_, new) = asked(&main.step(&view(), Event::PeerLost(Loss::Dead))).expect("asks");
