@@ -95,7 +95,8 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
         let told = told_to_end()?;
         let cannot = |e| Failure::failed(format!("cannot listen at {}: {e}", args.listen));
         let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
-        info!(log, "listening"; "address" => %args.listen, "authority" => identity.authority_fingerprint());
+        let address = listener.local_addr().map_err(cannot)?;
+        info!(log, "listening"; "address" => %address, "authority" => identity.authority_fingerprint());
         tokio::select! {
             () = witness.serve(listener) => {}
             signal = told => info!(log, "told to end"; "signal" => signal),

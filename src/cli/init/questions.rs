@@ -88,3 +88,54 @@ impl<R: BufRead, W: Write> Desk<'_, R, W> {
         Err(Failure::usage(format!("{TRIES_MAX} answers that cannot be read to: {question}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(args: &mut Args, typed: &str) -> (Result<(), Failure>, String) {
+        let mut out = Vec::new();
+        let done = fill(args, &mut typed.as_bytes(), &mut out);
+        (done, String::from_utf8(out).unwrap())
+    }
+
+    fn blank() -> Args {
+        Args { site: "site".into(), terminals: 50, ..Args::default() }
+    }
+
+    #[test]
+    fn empty_answers_take_what_stands_in_brackets() {
+        let mut args = blank();
+        let (done, _) = asked(&mut args, &"\n".repeat(20));
+        assert_eq!(done, Ok(()));
+        assert_eq!(args.servers.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["server-1", "server-2"]);
+        assert_ne!(args.servers[0].address, args.servers[1].address);
+        assert!(args.out.is_some() && args.witness.is_some() && args.interface.is_none());
+    }
+
+    #[test]
+    fn what_a_flag_gave_is_not_asked() {
+        let mut args = Args { out: Some("here".into()), servers: vec!["a=10.0.0.1".parse().unwrap()], ..blank() };
+        let typed = "b\n10.0.0.2\n10.0.0.3:7410\neth0\n10.0.0.100\n10.0.0.101\nmy site\n7\n";
+        let (done, said) = asked(&mut args, typed);
+        assert_eq!(done, Ok(()));
+        assert!(!said.contains("Directory") && !said.contains("first server"), "{said}");
+        assert_eq!((args.servers[1].name.as_str(), args.terminals, args.site.as_str()), ("b", 7, "my site"));
+        assert_eq!(args.sub_address, Some("10.0.0.101".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_wrong_answer_is_asked_again_and_the_end_of_the_input_is_told() {
+        let mut args = Args { out: Some("here".into()), ..blank() };
+        let (done, said) = asked(&mut args, "a\nnot an address\n10.0.0.1\n");
+        assert!(said.contains("\"not an address\": "), "{said}");
+        assert!(done.unwrap_err().message.contains("second server"), "{said}");
+    }
+
+    #[test]
+    fn nobody_is_asked_for_ever() {
+        let mut args = Args { out: Some("here".into()), ..blank() };
+        let (done, _) = asked(&mut args, &format!("a\n{}", "x\n".repeat(100)));
+        assert!(done.unwrap_err().message.starts_with("5 answers"));
+    }
+}

@@ -1,0 +1,144 @@
+//! What an audit found, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ledger::invariants;
+use crate::model::{Digest, Position};
+
+/// One thing that is not as promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `I1` to `I9` as domain.md numbers them; `P3`, `P7` as the promises are; `journal`, `readable`.
+    pub check: &'static str,
+    pub table: &'static str,
+    pub key: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl From<invariants::Finding> for Finding {
+    fn from(finding: invariants::Finding) -> Self {
+        let invariants::Finding { invariant, table, key, expected, found } = finding;
+        Self { check: invariant, table, key, expected, found }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { check, table, key, expected, found } = self;
+        write!(f, "{check}: {table} {key}: expected {expected}, found {found}")
+    }
+}
+
+/// A position with its whole digest, so that two audits made on two machines can be compared by eye.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub epoch: u64,
+    pub sequence: u64,
+    pub digest: String,
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Self { epoch: position.epoch.0, sequence: position.sequence.0, digest: hex(&position.digest) }
+    }
+}
+
+pub(super) fn hex(digest: &Digest) -> String {
+    blake3::Hash::from_bytes(digest.0).to_hex().to_string()
+}
+
+/// Number of rows and digest of one table: equal on both servers at equal positions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Table {
+    pub table: &'static str,
+    pub rows: u64,
+    pub digest: String,
+}
+
+/// What a server's journal holds: the records after `start`, up to `end`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalSpan {
+    pub start: Place,
+    pub end: Place,
+}
+
+/// One server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerReport {
+    pub server: String,
+    /// Applied position of the snapshot that was checked.
+    pub position: Place,
+    /// `None` if the journal cannot be read; a finding says why.
+    pub journal: Option<JournalSpan>,
+    pub tables: Vec<Table>,
+    pub findings: Vec<Finding>,
+}
+
+/// Both servers beside each other.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// Whether both stores were read at one position; otherwise their rows cannot be compared.
+    pub positions_equal: bool,
+    /// Both journals are the same up to this sequence; `None` if they differ or share no record.
+    pub journals_equal_up_to: Option<u64>,
+    pub findings: Vec<Finding>,
+}
+
+/// The whole audit.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Nothing was found.
+    pub holds: bool,
+    /// Every table has the same digest on both servers, at one position; `None` for one server.
+    pub digests_equal: Option<bool>,
+    pub servers: Vec<ServerReport>,
+    pub comparison: Option<Comparison>,
+}
+
+impl Report {
+    pub(super) fn of(servers: Vec<ServerReport>, comparison: Option<Comparison>) -> Self {
+        let digests_equal = comparison.as_ref().map(|comparison| {
+            let tables = servers.iter().map(|server| &server.tables);
+            comparison.positions_equal && tables.clone().zip(tables.skip(1)).all(|(one, other)| one == other)
+        });
+        let holds = servers.iter().all(|server| server.findings.is_empty())
+            && comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty())
+            && digests_equal != Some(false);
+        Self { holds, digests_equal, servers, comparison }
+    }
+
+    /// All findings, with the server they are of.
+    pub fn findings(&self) -> impl Iterator<Item = (&str, &Finding)> {
+        let of_servers = self.servers.iter().flat_map(|server| server.findings.iter().map(|f| (server.server.as_str(), f)));
+        let of_both = self.comparison.iter().flat_map(|comparison| comparison.findings.iter().map(|f| ("both", f)));
+        of_servers.chain(of_both)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ServerReport { server, position, journal, tables, findings } in &self.servers {
+            let rows: u64 = tables.iter().map(|table| table.rows).sum();
+            let (epoch, sequence, digest) = (position.epoch, position.sequence, &position.digest[..16]);
+            writeln!(f, "{server}: {rows} rows at epoch {epoch}, entry {sequence} ({digest})")?;
+            if let Some(JournalSpan { start, end }) = journal {
+                writeln!(f, "  journal: entries {} to {}", start.sequence + 1, end.sequence)?;
+            }
+            findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
+        }
+        if let Some(comparison) = &self.comparison {
+            if let Some(sequence) = comparison.journals_equal_up_to {
+                writeln!(f, "both journals are the same up to entry {sequence}")?;
+            }
+            if self.digests_equal == Some(true) {
+                writeln!(f, "both stores hold the same rows")?;
+            }
+            comparison.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
+        }
+        let count = self.findings().count();
+        if self.holds { f.write_str("everything holds") } else { write!(f, "{count} things are not as promised") }
+    }
+}
