@@ -197,12 +197,66 @@ fn after_both_died_both_may_return_at_once() {
     });
 }
 
+/// Under full load there is always something that only one journal has when its server dies.
+#[test]
+fn servers_killed_again_and_again_under_full_load_lose_and_double_nothing() {
+    let mut pair = Pair::at_work();
+    let mut teller = pair.teller();
+    let mut load = pair.load(None);
+    let mut gaps = Vec::new();
+    for round in 0..6 {
+        teller.deal(pair.client(), 1);
+        load.wait_for_answers(SOME);
+        let main = pair.serving().expect("a pair has a main server");
+        // Twice main, then sub.
+        let victim = if round % 3 == 2 { 1 - main } else { main };
+        let killed_us = now_us();
+        pair.kill(victim);
+        load.wait_for_answers(SOME);
+        gaps.push((killed_us, now_us()));
+        pair.start(victim);
+        pair.wait_for_pair();
+    }
+    load.stop();
+    let saved = pair.saved_tails();
+    let evidence = judge(&mut pair, &mut teller);
+    let gaps_ms: Vec<u64> = gaps.into_iter().map(|(from_us, to_us)| evidence.longest_gap_ms(from_us, to_us)).collect();
+    say(&format!("{}: terminals waited {gaps_ms:?} ms; {saved} tails saved", pair.scenario));
+}
+
+#[test]
+fn subs_cable_pulled_under_load_main_goes_on_alone_and_sub_serves_nobody() {
+    let mut pair = Pair::at_work();
+    let mut teller = pair.teller();
+    teller.deal(pair.client(), DEALT);
+    let mut load = pair.load(RATE);
+    load.wait_for_answers(SOME);
+
+    let pulled_us = now_us();
+    pair.lab.plug(SERVERS[HALL_2], false);
+    load.wait_for_answers(SOME);
+    let served_us = now_us();
+    assert_eq!(pair.serving(), Some(HALL_1));
+    assert_eq!(
+        [pair.holders(MAIN_ADDRESS), pair.holders(SUB_ADDRESS)],
+        [[HALL_1], [HALL_1]],
+        "the isolated server holds nothing"
+    );
+    pair.lab.plug(SERVERS[HALL_2], true);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
+    let evidence = judge(&mut pair, &mut teller);
+    say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(pulled_us, served_us)));
+}
+
 #[test]
 fn mains_cable_pulled_under_load_sub_takes_over_when_the_leases_have_run_out() {
     let mut pair = Pair::at_work();
     let mut teller = pair.teller();
     teller.deal(pair.client(), DEALT);
-    let mut load = pair.load(RATE);
+    // As fast as they are answered: main has then begun what sub will never hear of.
+    let mut load = pair.load(None);
     load.wait_for_answers(SOME);
 
     let pulled_us = now_us();
@@ -217,7 +271,8 @@ fn mains_cable_pulled_under_load_sub_takes_over_when_the_leases_have_run_out() {
     load.stop();
     let evidence = judge(&mut pair, &mut teller);
     let (gap_ms, back_ms) = (evidence.longest_gap_ms(pulled_us, served_us), evidence.longest_gap_ms(served_us, paired_us));
-    say(&format!("{}: terminals waited {gap_ms} ms, and {back_ms} ms at the return", pair.scenario));
+    let saved = pair.saved_tails();
+    say(&format!("{}: terminals waited {gap_ms} ms, and {back_ms} ms at the return; {saved} tails saved", pair.scenario));
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub fn judge(pair: &mut Pair, teller: &mut Teller) -> Evidence {
 
     let told = tell(pair);
     wait_until_applied(pair);
+    pair.audit();
     pair.cut_the_power();
     let books = [HALL_1, HALL_2].map(|server| read_book(pair, server));
     one_acknowledger(pair, &told, &books);

@@ -184,6 +184,19 @@ impl Pair {
         });
     }
 
+    /// Files in both servers' lost-and-found.
+    pub fn saved_tails(&self) -> usize {
+        let count = |server| fs::read_dir(self.layout(server).lost_and_found()).map_or(0, Iterator::count);
+        count(HALL_1) + count(HALL_2)
+    }
+
+    /// `duplex audit` of both servers while they serve: the ledger's invariants, and one beside the other.
+    pub fn audit(&self) {
+        let configs = [HALL_1, HALL_2].map(|server| config_file(self.directory.path(), server));
+        let audit = ["audit", "--json", "--config", text(&configs[HALL_1]), "--config", text(&configs[HALL_2])];
+        self.run("audit", &audit);
+    }
+
     /// Ends everything at once, as a power cut does; files stay for whoever looks into them.
     pub fn cut_the_power(&mut self) {
         for process in self.servers.iter_mut().chain([&mut self.witness]) {
@@ -203,6 +216,8 @@ impl Pair {
         let key = key_of(&terminals, "office");
         let day = ["terminal", "--terminal", "office", "--key", &key, "--staff", "manager", "--state"];
         let state = self.file("office.json");
+        let address = format!("{MAIN_ADDRESS}:{TERMINAL_PORT}");
+        let office = [&office[..], &["--address", &address]].concat();
         self.run("office", &[&day[..], &[text(&state)], &office, &["open_day", &date]].concat());
         let import = ["import", "members", "--staff", "manager", "--terminals-file", text(&terminals)];
         self.run("import", &[&import[..], &office, &[text(&self.file("members.csv"))]].concat());
@@ -212,7 +227,7 @@ impl Pair {
     fn run(&self, name: &str, arguments: &[&str]) {
         let log = File::create(self.file(&format!("{name}.log"))).expect("there is room for files");
         let mut command = program(self.client());
-        command.args(arguments).args(["--address", &format!("{MAIN_ADDRESS}:{TERMINAL_PORT}")]);
+        command.args(arguments);
         let both = log.try_clone().expect("a file can be shared");
         let mut child = command.stdin(Stdio::null()).stdout(both).stderr(log).spawn().expect("it starts");
         let mut status = None;
