@@ -1,5 +1,7 @@
 //! The client half of the command line against a service of this file: it speaks the line protocol and misbehaves on request.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,7 @@
 //! The journal as the actors use it, over a disk that loses and tears whatever was not synced.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;

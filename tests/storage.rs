@@ -1,5 +1,7 @@
 //! What the store promises, proven on SQLite and on a real PostgreSQL by the same sentences.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 #[path = "support/database.rs"]
 mod database;
 #[path = "support/history.rs"]

@@ -1,5 +1,7 @@
 //! The house is in order: who imports whom, how long things are, and what is never written. Reads the sources; needs nothing built.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 

@@ -82,8 +82,8 @@ async fn greet(stream: &mut TlsStream<TcpStream>, versions: (u16, u16), server: 
 
 fn entries(frame: u64, payload: usize) -> ToPeer {
     let record = WireRecord { epoch: Epoch(1), sequence: Sequence(frame), payload: vec![7; payload] };
-    let (confirmed, digest_after) = (Position::GENESIS, Position::GENESIS);
-    ToPeer::Entries { stream: StreamNo(1), frame, confirmed, digest_after, records: vec![record] }
+    let (confirmed, after) = (Sequence(0), Position::GENESIS);
+    ToPeer::Entries { stream: StreamNo(1), frame, confirmed, after, records: vec![record] }
 }
 
 #[tokio::test]
