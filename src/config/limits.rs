@@ -46,8 +46,8 @@ pub const APPLY_BATCH_MAX: usize = 1_024;
 pub const APPLY_BATCH_BYTES: usize = 4 << 20;
 /// Entries between two small checkpoints of the store's WAL.
 pub const CHECKPOINT_EVERY: u64 = 20_000;
-/// Rows that DataUpdater keeps by key. 65,536 rows of about 300 bytes are 20 MiB.
-pub const ROWS_CACHED_MAX: usize = 65_536;
+/// Rows that DataUpdater keeps by key: card, member and account of 40,000 members. Rows of about 300 bytes: 40 MiB at most.
+pub const ROWS_CACHED_MAX: usize = 131_072;
 /// Command ids kept in memory (24 bytes each and some): two closed days of the largest hall are 250,000.
 pub const IDS_IN_MEMORY_MAX: usize = 4_000_000;
 

@@ -345,6 +345,10 @@ pub enum Key {
 impl ModelRow for Row {
     type Key = Key;
 
+    fn is_asked_for(&self) -> bool {
+        !matches!(self, Self::Ledger(_) | Self::AuditEvent(_))
+    }
+
     fn key(&self) -> Key {
         match self {
             Self::Site(row) => Key::Site(row.site_no),

@@ -12,6 +12,11 @@ pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + S
     type Key: Clone + Debug + Eq + Ord + Hash + Serialize + DeserializeOwned + Send + Sync + Unpin + 'static;
 
     fn key(&self) -> Self::Key;
+
+    /// Whether a later command may ask for this row by its key. Lines that are only ever appended need no place in a cache.
+    fn is_asked_for(&self) -> bool {
+        true
+    }
 }
 
 /// How a command ended, as the terminal hears it.

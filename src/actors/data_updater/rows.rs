@@ -38,6 +38,7 @@ impl<R: Row> RowCache<R> {
     pub fn made(&mut self, images: &[Image<R>], by: Sequence, applied: Sequence) {
         for image in images {
             let row = match image {
+                Image::Put(row) if !row.is_asked_for() => continue,
                 Image::Put(row) => Some(row.clone()),
                 Image::Delete(_) => None,
             };
