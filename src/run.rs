@@ -365,7 +365,13 @@ fn start_tree(
         log: logs.for_actor("console"),
     };
     Console::new(console).start(opened.http).map_err(|error| format!("console: {error}"))?;
-    take_links(&threads.storage, listener, receiver.clone().recipient(), logs.for_actor("replication-receiver"));
+    take_links(
+        &threads.storage,
+        listener,
+        receiver.clone().recipient(),
+        Arc::clone(&storage.metrics),
+        logs.for_actor("replication-receiver"),
+    );
     hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
     Ok((tree, coordinator.recipient()))
 }
@@ -379,7 +385,7 @@ where
 }
 
 /// The peer's links, owned by no actor: a life line stands from process start to exit.
-fn take_links(thread: &Arbiter, listen: open::Listen, receiver: actix::Recipient<Incoming>, log: Logger) {
+fn take_links(thread: &Arbiter, listen: open::Listen, receiver: actix::Recipient<Incoming>, metrics: Arc<Metrics>, log: Logger) {
     thread.spawn_fn(move || {
         actix_rt::spawn(async move {
             let mut listener = match listen.start() {
@@ -395,6 +401,7 @@ fn take_links(thread: &Arbiter, listen: open::Listen, receiver: actix::Recipient
                     Ok(accepted) if accepted.kind == LinkKind::Life => life::keep(accepted.link),
                     Ok(accepted) => receiver.do_send(Incoming(accepted)),
                     Err(refused) => {
+                        metrics.refused_frame(refused.why.code());
                         let text = refused.to_string();
                         // A stranger may knock ten times a second; one line says it.
                         if text != last_told {

@@ -73,6 +73,7 @@ impl<A: Application> Follow<A> {
         match ended {
             Ended::Refuse(why) => {
                 if why != LinkRefusal::NotNow {
+                    self.storage.metrics.refused_frame(why.code());
                     warn!(self.log, "refused the peer's stream"; "code" => why.code(), "reason" => why.to_string());
                 }
                 // The link ends either way.

@@ -128,6 +128,9 @@ impl<A: Application> Run<A> {
                     info!(self.log, "the stream is open"; "stream" => self.stream.0, "position" => open.sent.to_string());
                     self.neighbours.news.do_send(StreamNews::Compared);
                     let why = self.pump(open).await;
+                    if let Ended::Refused(refusal) = &why {
+                        self.storage.metrics.refused_frame(refusal.code());
+                    }
                     warn!(self.log, "the stream has ended"; "reason" => why.to_string());
                     self.storage.board.set_peer_stored(Sequence(0));
                     self.neighbours.news.do_send(StreamNews::Lost);
