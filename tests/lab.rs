@@ -12,6 +12,8 @@ mod netns;
 mod pair;
 #[path = "lab/process.rs"]
 mod process;
+#[path = "lab/storms.rs"]
+mod storms;
 #[path = "lab/teller.rs"]
 mod teller;
 #[path = "lab/watchers.rs"]
@@ -36,6 +38,8 @@ use watchers::{ask_steadily, hear_arp, longest_gap_ms};
 const RATE: Option<u32> = Some(200);
 /// Answers before a fault, and after it: enough that every terminal has dealt several times.
 const SOME: usize = 300;
+/// What had been sent before a death may reach the client's history a little later.
+const ON_ITS_WAY_US: u64 = 50_000;
 /// Entries that a returning server lacks.
 const BACKLOG: usize = 100_000;
 /// Commands whose answers are asked for again at the end.
@@ -225,6 +229,32 @@ fn servers_killed_again_and_again_under_full_load_lose_and_double_nothing() {
 }
 
 #[test]
+fn a_former_main_that_returns_without_the_survivor_serves_nobody_until_the_survivor_is_back() {
+    let mut pair = Pair::at_work();
+    let mut teller = pair.teller();
+    let mut load = pair.load(RATE);
+    load.wait_for_answers(SOME);
+    pair.kill(HALL_1);
+    load.wait_for_answers(SOME);
+    pair.kill(HALL_2);
+    let dead_us = now_us();
+    pair.start(HALL_1);
+    // The register is the survivor's: whoever reads it knows.
+    pair.wait_until_said(HALL_1, "the other server has newer data", TAKEOVER_LIMIT);
+    let asked = Instant::now();
+    until("it has had time for a mistake", TAKEOVER_LIMIT, || asked.elapsed() > Duration::from_secs(3));
+    assert_eq!((pair.serving(), pair.holders(MAIN_ADDRESS)), (None, vec![]));
+    let back_us = now_us();
+    pair.start(HALL_2);
+    pair.wait_for_pair();
+    teller.deal(pair.client(), DEALT);
+    load.wait_for_answers(SOME);
+    load.stop();
+    let evidence = judge(&mut pair, &mut teller);
+    assert_eq!(evidence.acknowledged_within(dead_us + ON_ITS_WAY_US, back_us).len(), 0, "the stale server acknowledged");
+}
+
+#[test]
 fn subs_cable_pulled_under_load_main_goes_on_alone_and_sub_serves_nobody() {
     let mut pair = Pair::at_work();
     let mut teller = pair.teller();
@@ -335,9 +365,7 @@ fn main_killed_while_the_witness_is_away_nobody_serves_until_it_is_back() {
     pair.wait_for_pair();
     load.stop();
     let evidence = judge(&mut pair, &mut teller);
-    // What main had sent may still have been on its way to the client's log.
-    let on_its_way_us = dead_us + 50_000;
-    let alone = evidence.acknowledged_within(on_its_way_us, back_us);
+    let alone = evidence.acknowledged_within(dead_us + ON_ITS_WAY_US, back_us);
     assert!(alone.is_empty(), "{} commands were acknowledged without a grant, as {:?}", alone.len(), alone[0]);
     let (gap_ms, resumed_ms) = (evidence.longest_gap_ms(killed_us, served_us), evidence.longest_gap_ms(back_us, served_us));
     say(&format!("{}: terminals waited {gap_ms} ms ({resumed_ms} ms touches the witness's return)", pair.scenario));
