@@ -88,7 +88,10 @@ impl Stage {
         let late = case.story == Story::Returns;
         self.pair.start_server(target, (!late).then_some(case.fault));
         self.pair.start_server(target.other(), None);
-        self.pair.find_pair(RECOVERY).ok_or("no pair at the start")?;
+        let main = self.pair.find_pair(RECOVERY).ok_or("no pair at the start")?;
+        if main != self.main && !self.log_of_case(target).contains("fault injected at") {
+            return Err("the roles changed before the fault".into());
+        }
 
         let history = self.pair.file(&format!("history-{}.jsonl", self.cases));
         let load = self.pair.load(RATE, case.seconds.unwrap_or(LOAD), &history);
@@ -101,12 +104,13 @@ impl Stage {
         if !output.status.success() {
             return Err(format!("the load failed: {}", String::from_utf8_lossy(&output.stderr)));
         }
+        self.recover(target)?;
+        evidence::examine(&self.pair, &history)?;
         let fired = self.log_of_case(target).matches("fault injected at").count();
         if fired < case.fault.split(',').count() && !case.may_not_fire {
             return Err(format!("fired {fired} time(s) only"));
         }
-        self.recover(target)?;
-        evidence::examine(&self.pair, &history)
+        Ok(())
     }
 
     fn lose_for_a_moment(&mut self, which: Which, fault: Option<&str>) {
