@@ -79,8 +79,8 @@ fn strangers_and_cards_that_are_no_good_are_refused_by_name() {
     let authenticate =
         |card: &str, pin: &str| pair.request("seat-1", &CommandIds::draw(), "authenticate", json!({"card_id": card, "pin": pin}));
     served(&mut line, &authenticate("C00000002", "0002"));
-    for _ in 0..3 {
-        refused(&mut line, &authenticate("C00000002", "9999"), "WRONG_PIN", "");
+    for code in ["WRONG_PIN", "WRONG_PIN", "PIN_LOCKED"] {
+        refused(&mut line, &authenticate("C00000002", "9999"), code, "");
     }
     refused(&mut line, &authenticate("C00000002", "0002"), "PIN_LOCKED", "");
     served(&mut line, &authenticate("C00000003", "0003"));

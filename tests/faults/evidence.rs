@@ -13,8 +13,8 @@ use duplex::model::{Position, Sequence};
 
 use crate::pair::{First, Pair, Second, Which};
 
-/// Compares the history with both journals; both servers must have ended.
-pub fn examine(pair: &Pair, history: &Path) -> Result<(), String> {
+/// Compares the history with both journals up to an entry that both hold; both servers must have ended.
+pub fn examine(pair: &Pair, history: &Path, last: Sequence) -> Result<(), String> {
     let told = history::read(BufReader::new(File::open(history).unwrap()))?;
     if !told.iter().any(Told::is_acknowledged) {
         return Err("nothing was acknowledged".into());
@@ -23,7 +23,7 @@ pub fn examine(pair: &Pair, history: &Path) -> Result<(), String> {
         return Err(anomaly.to_string());
     }
     for which in [First, Second] {
-        let found = history::compare(&told, &stored(pair, which));
+        let found = history::compare(&told, &stored(pair, which, last));
         if !found.lost.is_empty() || !found.doubled.is_empty() {
             return Err(format!("{}: lost {:?}, doubled {:?}", which.name(), found.lost, found.doubled));
         }
@@ -31,8 +31,8 @@ pub fn examine(pair: &Pair, history: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Every whole record of a server's journal.
-fn stored(pair: &Pair, which: Which) -> Vec<Stored> {
+/// A server's journal, as far as it is looked at.
+fn stored(pair: &Pair, which: Which, last: Sequence) -> Vec<Stored> {
     let mut entries = Vec::new();
     let directory = Directory::open(Layout::of(&pair.config(which)).journal()).unwrap();
     let read = |position: Position, payload: &[u8]| {
@@ -40,8 +40,10 @@ fn stored(pair: &Pair, which: Which) -> Vec<Stored> {
         let command_id = record.command_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let Position { epoch, sequence, .. } = position;
         entries.push(Stored { epoch: epoch.0, sequence: sequence.0, terminal_id: record.terminal_id.0, command_id });
-        ControlFlow::Continue(())
+        // Beyond it only a search for the torn end would follow.
+        if sequence == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     journal::scan(&directory, Sequence(0), read).unwrap().expect("a journal is there");
+    assert_eq!(entries.last().map(|entry| entry.sequence), Some(last.0), "{} lacks the last entry", which.name());
     entries
 }

@@ -32,7 +32,8 @@ async fn shake_hands(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, turns: Arc<
     if tls.is_none() {
         return Stream::accept(tcp, None).await.ok();
     }
-    timeout(limits::HANDSHAKE_LIMIT, tcp.readable()).await.ok()?.ok()?;
+    // Not `readable`, which may be true of a socket that has nothing to read.
+    timeout(limits::HANDSHAKE_LIMIT, tcp.peek(&mut [0])).await.ok()?.ok()?;
     let _turn = turns.acquire_owned().await.ok()?;
     timeout(limits::HANDSHAKE_TURN, Stream::accept(tcp, tls)).await.ok()?.ok()
 }
