@@ -212,6 +212,10 @@ impl Keeping {
         let own = self.port.as_ref().map(ArpPort::mac);
         let claimed = self.held.iter().position(|held| frame.claims(held.address) && Some(frame.sender_mac) != own);
         let Some(index) = claimed else { return };
+        if !self.allowed().contains(&self.held[index].address) {
+            // The lease is over and the peer has taken its turn: withdrawn right after this.
+            return;
+        }
         let (address, mac) = (self.held[index].address, frame.sender_mac.to_string());
         // From now on as after a takeover: the neighbours were told something else.
         let now = Instant::now();

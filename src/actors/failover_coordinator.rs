@@ -113,10 +113,8 @@ impl<A: Application> FailoverCoordinator<A> {
 
     fn step(&mut self, event: Event, ctx: &mut Context<Self>) {
         fault::point("failover-coordinator/event");
-        match event {
-            Event::PeerLost(_) if self.lost_at.is_none() => self.lost_at = Some(clock::now()),
-            Event::PeerBack => self.lost_at = None,
-            _ => {}
+        if matches!(event, Event::PeerLost(_)) && self.lost_at.is_none() {
+            self.lost_at = Some(clock::now());
         }
         let effects = self.machine.step(&self.view(), event);
         self.perform(effects.into(), ctx);

@@ -54,9 +54,16 @@ impl<A: Application> Edge<A> {
             Err(unreadable) => return Taken::Refused(unreadable.command_id, unreadable.why),
         };
         let id = envelope.command_id;
-        let Ok(_turn) = self.slow.acquire().await else { return Taken::Refused(Some(id), PairCode::Busy) };
+        // No queue: a client that waits for a turn longer than for an answer would come back and lengthen it.
+        let Ok(turn) = std::sync::Arc::clone(&self.slow).try_acquire_owned() else {
+            return Taken::Refused(Some(id), PairCode::Busy);
+        };
         let (app, name, body) = (self.app.clone(), envelope.command.to_owned(), envelope.body.to_owned());
-        let prepared = tokio::task::spawn_blocking(move || app.prepare(&name, &body)).await;
+        let prepare = move || {
+            let _turn = turn;
+            app.prepare(&name, &body)
+        };
+        let prepared = tokio::task::spawn_blocking(prepare).await;
         let body = match prepared {
             Ok(Ok(body)) => body,
             Ok(Err(bad)) => return Taken::Refused(Some(id), PairCode::BadRequest(bad)),

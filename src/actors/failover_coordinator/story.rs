@@ -10,6 +10,10 @@ use crate::model::{Application, Role};
 
 impl<A: Application> FailoverCoordinator<A> {
     pub(super) fn tell_story(&mut self, story: Story) {
+        if matches!(story, Story::Paired(..) | Story::Rejoining(_)) {
+            // Only now is that loss over: a peer that is heard again may still lose its place.
+            self.lost_at = None;
+        }
         let (log, peer) = (&self.log, self.name(self.machine.disk().server.peer()).to_owned());
         match story {
             Story::PeerLost(loss) => warn!(log, "lost the other server"; "peer" => peer, "because" => because(loss)),
