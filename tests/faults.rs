@@ -170,7 +170,7 @@ fn a_run_that_dies_while_its_server_asks_the_arbiter_is_begun_anew_by_the_grant(
     pair.wait_for_log(First, "executes commands", PATIENCE);
     pair.witness().signal(Signal::SIGSTOP);
     pair.kill(Second);
-    pair.wait_for_log(First, "asking the arbiter", PATIENCE);
+    pair.wait_for_log(First, "lost the other server", PATIENCE);
     let greeting = pair.request("office", &CommandIds::draw(), "hello", json!({}));
     pair.line(First).send(format!("{greeting}\n").as_bytes()).unwrap();
     pair.wait_for_log(First, "fault injected", PATIENCE);

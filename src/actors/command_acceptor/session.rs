@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::intake::Taken;
 use super::{Edge, Outbox, Outlet};
-use crate::actors::SessionNo;
+use crate::actors::{SessionNo, fault};
 use crate::config::limits;
 use crate::machines::admission::{Admission, Load};
 use crate::model::application::PairCode;
@@ -118,6 +118,7 @@ impl<A: Application> Session<A> {
     }
 
     async fn take_lines(&self, lines: &mut LineBuffer) -> Result<(), Over> {
+        fault::point("command-acceptor/lines");
         let began = Instant::now();
         let mut works = Vec::new();
         let mut ended = Ok(());

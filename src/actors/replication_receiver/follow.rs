@@ -276,6 +276,7 @@ impl<A: Application> Follow<A> {
         let caught_up = applied > taken.applied_told && applied == self.storage.board.told();
         if taken.begun && (taken.asked || caught_up || stored.sequence > taken.acknowledged) {
             (taken.asked, taken.acknowledged, taken.applied_told) = (false, stored.sequence, applied);
+            fault::point("replication-receiver/acknowledge");
             frames.push(ToHolder::Stored { stream, frame: taken.frame, stored, applied });
         }
         if !frames.is_empty() {

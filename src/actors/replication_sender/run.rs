@@ -388,6 +388,7 @@ impl<A: Application> Run<A> {
 
     /// The peer's word counts only if its digest is our own.
     fn stored(&self, frame: u64, stored: Position, applied: Sequence, measures: &mut Measures) -> Result<(), Ended> {
+        fault::point("replication-sender/acknowledged");
         let board = &self.storage.board;
         if stored.sequence > board.peer_stored() {
             let in_tail = self.storage.tail.get(stored.sequence).map(|entry| entry.position);
