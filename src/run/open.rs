@@ -83,6 +83,10 @@ impl Listen {
 /// # Errors
 /// [`Unopened`] names the file, address or key.
 pub fn open(config: Config) -> Result<Opened, Unopened> {
+    // Nothing is created there: a disk that is not mounted must not look like a new one.
+    if !config.server.data.is_dir() {
+        return Err(Unopened(format!("server.data: {} is no directory", config.server.data.display())));
+    }
     raise_file_limit();
     let layout = Layout::of(&config);
     let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
