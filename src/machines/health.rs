@@ -35,6 +35,8 @@ pub struct Health {
     /// The peer has not stored this far since then.
     behind: Option<(Sequence, Moment)>,
     loss: Option<Loss>,
+    /// Whether any verdict was told. Until then the listener may believe what an earlier life of this monitor told it.
+    judged: bool,
 }
 
 impl Health {
@@ -53,6 +55,7 @@ impl Health {
             leases_out_told: false,
             behind: None,
             loss: None,
+            judged: false,
         }
     }
 
@@ -151,13 +154,16 @@ impl Health {
 
     fn judge(&mut self, now: Moment) -> Vec<Event> {
         let loss = self.loss_at(now);
-        if loss == self.loss {
+        let first = !self.judged && (loss.is_some() || self.last_heard.is_some());
+        if loss == self.loss && !first {
             return Vec::new();
         }
+        self.judged = true;
         let before = std::mem::replace(&mut self.loss, loss);
         match (before, loss) {
             (_, Some(Loss::Dead)) | (None, Some(_)) => loss.map(Event::PeerLost).into_iter().collect(),
             (Some(_), None) => vec![Event::PeerBack],
+            (None, None) if first => vec![Event::PeerBack],
             // Lost already, for another reason.
             (Some(_), Some(_)) | (None, None) => Vec::new(),
         }
@@ -216,8 +222,16 @@ mod tests {
     #[test]
     fn a_first_heartbeat_is_told_once() {
         let mut health = health();
-        assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerSays(_)]));
+        assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerBack, Event::PeerSays(_)]));
         assert_eq!(health.heard(Moment(10_002), &beat(2, None)), vec![]);
+    }
+
+    /// The loss that an earlier life of the monitor told would otherwise stand for ever.
+    #[test]
+    fn a_peer_that_is_well_from_the_first_word_on_is_told_to_be_back() {
+        let mut health = health();
+        assert_eq!(health.tick(Moment(10_500)), vec![], "nothing is known yet");
+        assert_eq!(health.heard(Moment(10_600), &beat(1, None))[0], Event::PeerBack);
     }
 
     #[test]
