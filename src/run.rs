@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use crate::actors::address_keeper::AddressKeeper;
 use crate::actors::command_acceptor::{CommandAcceptor, Release};
-use crate::actors::data_updater::DataUpdater;
+use crate::actors::data_updater::{self, DataUpdater};
 use crate::actors::failover_coordinator::{self, FailoverCoordinator, StopWanted};
-use crate::actors::journal_writer::JournalWriter;
-use crate::actors::replication_applier::ReplicationApplier;
+use crate::actors::journal_writer::{self, JournalWriter};
+use crate::actors::replication_applier::{self, ReplicationApplier};
 use crate::actors::replication_receiver::{self, Incoming, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::{LifeTold, StateMonitor};
@@ -226,22 +226,16 @@ fn start_tree(
     let storage_group = Group::new("storage", Strategy::RestForOne)
         .actor({
             let (storage, log) = (Arc::clone(&storage), logs.for_actor("journal-writer"));
-            let (applier, receiver) = (applier.clone().recipient(), receiver.clone().recipient());
-            let (sick, reborn) = (coordinator.clone().recipient(), coordinator.clone().recipient());
+            let neighbours = journal_writer::Neighbours {
+                applier: applier.clone().recipient(),
+                receiver: receiver.clone().recipient(),
+                sick: coordinator.clone().recipient(),
+                reborn: coordinator.clone().recipient(),
+            };
             let mut opened = Some(journal);
             child("journal-writer", writer_seat, &threads.journal, move || {
                 let journal = opened.take().or_else(|| place.open().ok()).expect("the journal opened a moment ago");
-                let (applier, receiver) = (applier.clone(), receiver.clone());
-                JournalWriter::new(
-                    place.clone(),
-                    journal,
-                    Arc::clone(&storage),
-                    applier,
-                    receiver,
-                    sick.clone(),
-                    reborn.clone(),
-                    log.clone(),
-                )
+                JournalWriter::new(place.clone(), journal, Arc::clone(&storage), neighbours.clone(), log.clone())
             })
             // A disk that does not sync for this long is as good as gone; the peer has taken over long before.
             .hang_limit(Duration::from_secs(10))
@@ -266,19 +260,16 @@ fn start_tree(
         })
         .actor({
             let (app, storage, open_store) = (app.clone(), Arc::clone(&storage), Arc::clone(&open_store));
-            let (journal, sender) = (writer.clone().recipient(), sender.clone().recipient());
-            let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("data-updater"));
+            let neighbours = data_updater::Neighbours {
+                journal: writer.clone().recipient(),
+                sender: sender.clone().recipient(),
+                applier: applier.clone().recipient(),
+                coordinator: coordinator.clone().recipient(),
+            };
+            let log = logs.for_actor("data-updater");
             child("data-updater", updater_seat, &threads.updater, move || {
                 let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
-                DataUpdater::new(
-                    app.clone(),
-                    storage,
-                    open_store,
-                    journal.clone(),
-                    sender.clone(),
-                    coordinator.clone(),
-                    log.clone(),
-                )
+                DataUpdater::new(app.clone(), storage, open_store, neighbours.clone(), log.clone())
             })
         })
         .actor({
@@ -298,19 +289,14 @@ fn start_tree(
         .actor({
             let (storage, open_store, log) =
                 (Arc::clone(&storage), Arc::clone(&open_store), logs.for_actor("replication-applier"));
-            let (updater, journal) = (updater.clone().recipient(), writer.clone().recipient());
-            let (receiver, coordinator) = (receiver.clone().recipient(), coordinator.clone().recipient());
+            let neighbours = replication_applier::Neighbours {
+                updater: updater.clone().recipient(),
+                journal: writer.clone().recipient(),
+                receiver: receiver.clone().recipient(),
+                coordinator: coordinator.clone().recipient(),
+            };
             child("replication-applier", applier_seat, &threads.applier, move || {
-                let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
-                ReplicationApplier::new(
-                    storage,
-                    open_store,
-                    updater.clone(),
-                    journal.clone(),
-                    receiver.clone(),
-                    coordinator.clone(),
-                    log.clone(),
-                )
+                ReplicationApplier::new(Arc::clone(&storage), Arc::clone(&open_store), neighbours.clone(), log.clone())
             })
             // One transaction, or the rebuilding of the id set from a large store.
             .hang_limit(Duration::from_secs(60))

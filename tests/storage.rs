@@ -264,7 +264,7 @@ on_both_engines! {
         let (mut store, mut beside, mut history) = (database.open(), database.open(), History::default());
         store.apply(&history.deposits(100, 10)).expect("applied");
         let done = beside.checkpoint().expect("flushed");
-        assert_eq!((done.synced, done.held_back_bytes), (history.last, 0));
+        assert_eq!((done.synced, done.unmoved_bytes), (history.last, 0));
     }
 
     fn a_store_killed_in_the_middle_ends_equal_to_one_never_killed(database: &Database) {
@@ -421,8 +421,8 @@ fn a_checkpoint_held_back_by_a_reader_still_syncs_and_says_what_is_held_back() {
     });
     let held = held.expect("read").expect("flushed");
     assert_eq!(held.synced, history.last);
-    assert!(held.held_back_bytes > 0);
-    assert_eq!(beside.checkpoint().expect("flushed").held_back_bytes, 0);
+    assert!(held.unmoved_bytes > 0);
+    assert_eq!(beside.checkpoint().expect("flushed").unmoved_bytes, 0);
 }
 
 #[test]

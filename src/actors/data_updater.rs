@@ -8,6 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervise
 use slog::{Logger, info, warn};
 
 use super::journal_writer::Written;
+use super::replication_applier::ConfirmedMoved;
 use super::replication_sender::SendOn;
 use super::{OpenStore, Reply, Storage, StorageReborn, Work, fault};
 use crate::clock;
@@ -60,13 +61,20 @@ pub struct AppliedMoved;
 /// Commands executed before the next message is looked at: a batch of this size takes about 2 ms.
 const BATCH_MAX: usize = 256;
 
+/// Everybody that the updater tells something.
+#[derive(Clone)]
+pub struct Neighbours {
+    pub journal: Recipient<Written>,
+    pub sender: Recipient<SendOn>,
+    pub applier: Recipient<ConfirmedMoved>,
+    pub coordinator: Recipient<StorageReborn>,
+}
+
 pub struct DataUpdater<A: Application> {
     app: A,
     storage: Arc<Storage<A>>,
     open_store: OpenStore<A>,
-    journal: Recipient<Written>,
-    sender: Recipient<SendOn>,
-    coordinator: Recipient<StorageReborn>,
+    neighbours: Neighbours,
     log: Logger,
     store: Option<Box<dyn Store<A>>>,
     run: Option<Run<A>>,
@@ -115,20 +123,15 @@ impl<A: Application> DataUpdater<A> {
         app: A,
         storage: Arc<Storage<A>>,
         open_store: OpenStore<A>,
-        journal: Recipient<Written>,
-        sender: Recipient<SendOn>,
-        coordinator: Recipient<StorageReborn>,
+        neighbours: Neighbours,
         log: Logger,
     ) -> Self {
         let (backlog, stalled, starting) = (VecDeque::new(), None, None);
-        Self { app, storage, open_store, journal, sender, coordinator, log, store: None, run: None, backlog, stalled, starting }
+        Self { app, storage, open_store, neighbours, log, store: None, run: None, backlog, stalled, starting }
     }
 
     fn work(&mut self, ctx: &mut Context<Self>) {
-        if self.starting.is_some()
-            || self.stalled.is_some()
-            || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX)
-        {
+        if self.starting.is_some() || self.stalled.is_some() || self.waits_for_room() {
             // AppliedMoved comes back here.
             return;
         }
@@ -151,6 +154,21 @@ impl<A: Application> DataUpdater<A> {
         if !self.backlog.is_empty() || !self.storage.intake.is_empty() {
             ctx.notify(WorkWaiting);
         }
+    }
+
+    /// The applier is told to make room before the tail is looked at again: what it does in between is told.
+    fn waits_for_room(&self) -> bool {
+        let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
+        if !is_full() {
+            return false;
+        }
+        self.want_applied(self.storage.board.applied().next());
+        is_full()
+    }
+
+    fn want_applied(&self, through: Sequence) {
+        self.storage.board.want_applied(through);
+        self.neighbours.applier.do_send(ConfirmedMoved);
     }
 
     fn measure(&self, began: Instant, commands: usize) {
@@ -298,6 +316,7 @@ impl<A: Application> DataUpdater<A> {
     fn stall(&mut self, work: Work<A::Command>, query: A::Query, outcome: &mut Outcome<A>) {
         let executed = outcome.entries.last().map(|entry| entry.position).or(self.run.as_ref().map(|run| run.last));
         let needs = executed.map_or(Sequence(0), |position| position.sequence);
+        self.want_applied(needs);
         self.stalled = Some(Stalled { work, query, needs });
     }
 
@@ -353,11 +372,12 @@ impl<A: Application> DataUpdater<A> {
         let (retry, given): (Vec<_>, Vec<_>) = answers.into_iter().partition(|w| w.answer.response.status == Status::Retry);
         self.storage.gate.turn_away(retry);
         self.storage.gate.wait(given, clock::now());
-        if !entries.is_empty() {
-            self.journal.do_send(Written);
-        }
+        // The peer first: its way is the longer one.
         if !entries.is_empty() || self.storage.board.frame_is_wanted() {
-            self.sender.do_send(SendOn);
+            self.neighbours.sender.do_send(SendOn);
+        }
+        if !entries.is_empty() {
+            self.neighbours.journal.do_send(Written);
         }
     }
 }
@@ -400,7 +420,7 @@ impl<A: Application> Supervised for DataUpdater<A> {
         self.backlog.clear();
         self.stalled = None;
         self.starting = None;
-        self.coordinator.do_send(StorageReborn);
+        self.neighbours.coordinator.do_send(StorageReborn);
     }
 }
 
@@ -429,6 +449,7 @@ impl<A: Application> Handler<StartUpdating> for DataUpdater<A> {
         fault::point("data-updater/start-updating");
         self.run = None;
         self.starting = Some(start);
+        self.want_applied(start.last.sequence);
         self.resume(ctx);
     }
 }

@@ -13,6 +13,7 @@ use super::{Sick, Storage, StorageReborn, fault};
 use crate::clock;
 use crate::handover::Slice;
 use crate::journal::{Directory, Journal, JournalError, Limits, Preparer, save_tail};
+use crate::machines::failover::Rule;
 use crate::model::{Application, DataId, Position, Sequence, ServerId, StreamNo};
 
 /// Entries were appended to the tail.
@@ -61,13 +62,19 @@ impl JournalPlace {
     }
 }
 
+/// Everybody that the writer tells something.
+#[derive(Clone)]
+pub struct Neighbours {
+    pub applier: Recipient<ConfirmedMoved>,
+    pub receiver: Recipient<StoredMoved>,
+    pub sick: Recipient<Sick>,
+    pub reborn: Recipient<StorageReborn>,
+}
+
 pub struct JournalWriter<A: Application> {
     place: JournalPlace,
     storage: Arc<Storage<A>>,
-    applier: Recipient<ConfirmedMoved>,
-    receiver: Recipient<StoredMoved>,
-    coordinator: Recipient<Sick>,
-    reborn: Recipient<StorageReborn>,
+    neighbours: Neighbours,
     log: Logger,
     journal: Option<Journal>,
     /// Prepares the next segment on a thread of its own, so that a roll-over does not stall a group.
@@ -75,19 +82,8 @@ pub struct JournalWriter<A: Application> {
 }
 
 impl<A: Application> JournalWriter<A> {
-    #[allow(clippy::too_many_arguments, reason = "an actor is given its neighbours one by one")]
-    pub fn new(
-        place: JournalPlace,
-        journal: Journal,
-        storage: Arc<Storage<A>>,
-        applier: Recipient<ConfirmedMoved>,
-        receiver: Recipient<StoredMoved>,
-        coordinator: Recipient<Sick>,
-        reborn: Recipient<StorageReborn>,
-        log: Logger,
-    ) -> Self {
-        let preparing = prepare_segments();
-        Self { place, storage, applier, receiver, coordinator, reborn, log, journal: Some(journal), preparing }
+    pub fn new(place: JournalPlace, journal: Journal, storage: Arc<Storage<A>>, neighbours: Neighbours, log: Logger) -> Self {
+        Self { place, storage, neighbours, log, journal: Some(journal), preparing: prepare_segments() }
     }
 
     /// One group: everything that waits, one write, one fdatasync. True if more may wait.
@@ -121,9 +117,12 @@ impl<A: Application> JournalWriter<A> {
 
     fn tell_stored(&self) {
         if self.storage.gate.pass(clock::now()) {
-            self.applier.do_send(ConfirmedMoved);
+            self.storage.have_applied(&self.neighbours.applier);
         }
-        self.receiver.do_send(StoredMoved);
+        // Whoever follows tells its holder.
+        if self.storage.gate.rule() == Rule::Closed {
+            self.neighbours.receiver.do_send(StoredMoved);
+        }
     }
 
     /// A journal that cannot be written or synced is never tried again: nobody knows what the disk holds.
@@ -132,7 +131,7 @@ impl<A: Application> JournalWriter<A> {
         error!(self.log, "the journal failed; this server stops"; "reason" => &reason);
         self.journal = None;
         let sick = Sick { reason };
-        self.coordinator.do_send(sick.clone());
+        self.neighbours.sick.do_send(sick.clone());
         sick
     }
 
@@ -189,7 +188,7 @@ impl<A: Application> Supervised for JournalWriter<A> {
                 self.storage.set_reader(journal.reader());
                 self.storage.board.set_stored(journal.stored());
                 self.journal = Some(journal);
-                self.reborn.do_send(StorageReborn);
+                self.neighbours.reborn.do_send(StorageReborn);
             }
             Err(error) => drop(self.fail(&error)),
         }

@@ -6,9 +6,10 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
-use actix::Message;
+use actix::{Message, Recipient};
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::replication_applier::ConfirmedMoved;
 use crate::handover::{Board, Gate, Ids, Intake, Tail};
 use crate::journal::JournalReader;
 use crate::model::{Application, CommandId, Epoch, Fingerprint, Moment, Request, Response, Sequence};
@@ -79,6 +80,13 @@ impl<A: Application> Storage<A> {
     /// Reads the journal, from any thread.
     pub fn reader(&self) -> JournalReader {
         self.reader.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Has what was confirmed just now applied, unless that was asked for already.
+    fn have_applied(&self, applier: &Recipient<ConfirmedMoved>) {
+        if self.board.ask_to_apply() {
+            applier.do_send(ConfirmedMoved);
+        }
     }
 
     fn set_reader(&self, reader: JournalReader) {

@@ -18,6 +18,8 @@ use crate::model::entry::SharedEntry;
 use crate::model::{Application, Position, Sequence};
 use crate::store::{Store, StoreError};
 
+mod checkpoint;
+
 /// More is confirmed than before.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
@@ -28,49 +30,62 @@ pub struct ConfirmedMoved;
 #[rtype(result = "()")]
 pub struct LookAgain;
 
+/// Everybody that the applier tells something.
+#[derive(Clone)]
+pub struct Neighbours {
+    pub updater: Recipient<AppliedMoved>,
+    pub journal: Recipient<StoreSynced>,
+    pub receiver: Recipient<StoredMoved>,
+    pub coordinator: Recipient<Sick>,
+}
+
 pub struct ReplicationApplier<A: Application> {
     storage: Arc<Storage<A>>,
     open_store: OpenStore<A>,
-    updater: Recipient<AppliedMoved>,
-    journal: Recipient<StoreSynced>,
-    receiver: Recipient<StoredMoved>,
-    coordinator: Recipient<Sick>,
+    neighbours: Neighbours,
     log: Logger,
     store: Option<Box<dyn Store<A>>>,
     /// Tells the checkpoint thread that the store has grown.
     checkpoints: Option<std::sync::mpsc::SyncSender<Sequence>>,
     checkpointed: Sequence,
+    log_of_store: Arc<checkpoint::Log>,
+    last_batch: Option<Instant>,
+    /// A timer will go on: more entries may share the next transaction.
+    pausing: bool,
     /// A retry is under way: messages need not start another one.
     waiting: bool,
     failures: u32,
 }
 
 impl<A: Application> ReplicationApplier<A> {
-    pub fn new(
-        storage: Arc<Storage<A>>,
-        open_store: OpenStore<A>,
-        updater: Recipient<AppliedMoved>,
-        journal: Recipient<StoreSynced>,
-        receiver: Recipient<StoredMoved>,
-        coordinator: Recipient<Sick>,
-        log: Logger,
-    ) -> Self {
-        let checkpointed = Sequence(0);
-        let (store, checkpoints, waiting, failures) = (None, None, false, 0);
+    pub fn new(storage: Arc<Storage<A>>, open_store: OpenStore<A>, neighbours: Neighbours, log: Logger) -> Self {
         Self {
             storage,
             open_store,
-            updater,
-            journal,
-            receiver,
-            coordinator,
+            neighbours,
             log,
-            store,
-            checkpoints,
-            checkpointed,
-            waiting,
-            failures,
+            store: None,
+            checkpoints: None,
+            checkpointed: Sequence(0),
+            log_of_store: Arc::default(),
+            last_batch: None,
+            pausing: false,
+            waiting: false,
+            failures: 0,
         }
+    }
+
+    /// How long to leave the store alone: a transaction costs the same for one entry as for forty, so it waits for company, unless
+    /// somebody waits for it or there is enough already.
+    fn pause(&self) -> Option<Duration> {
+        let board = &self.storage.board;
+        let applied = board.applied();
+        let enough = board.confirmed().0.saturating_sub(applied.0) >= limits::APPLY_BATCH_MAX as u64;
+        if enough || board.is_wanted_beyond(applied) {
+            return None;
+        }
+        let since = self.last_batch?.elapsed();
+        limits::APPLY_PAUSE.checked_sub(since).filter(|left| !left.is_zero())
     }
 
     /// One transaction. True if more may wait.
@@ -83,6 +98,10 @@ impl<A: Application> ReplicationApplier<A> {
         if applied.sequence >= confirmed {
             return Ok(false);
         }
+        if self.log_of_store.is_too_long() {
+            let reason = "a reader keeps its log from being moved into it".to_owned();
+            return Err(StoreError::Locked { place: "the store".to_owned(), reason });
+        }
         let entries = self.next_entries(applied, confirmed)?;
         if entries.is_empty() {
             return Ok(false);
@@ -90,18 +109,23 @@ impl<A: Application> ReplicationApplier<A> {
         fault::point("replication-applier/batch");
         let began = Instant::now();
         let store = self.store.as_mut().expect("opened above");
+        let before = applied.sequence;
+        let writing = self.log_of_store.stand_still();
         let applied = store.apply(&entries)?;
+        drop(writing);
         // In the store, and nobody knows it yet.
         fault::point("replication-applier/applied");
         self.storage.board.set_applied(applied);
         self.storage.metrics.steps.applied.observe(began.elapsed());
         self.storage.metrics.batches.apply.observe(entries.len() as f64);
         self.storage.tail.release(applied.sequence);
-        self.updater.do_send(AppliedMoved);
+        if self.storage.board.is_wanted_beyond(before) {
+            self.neighbours.updater.do_send(AppliedMoved);
+        }
         if self.storage.board.told() == applied.sequence {
             // All that was told to be confirmed can be seen here; the holder measures how long that took.
             self.storage.board.set_fresh_at(clock::now());
-            self.receiver.do_send(StoredMoved);
+            self.neighbours.receiver.do_send(StoredMoved);
         }
         if applied.sequence.0 >= self.checkpointed.0 + limits::CHECKPOINT_EVERY {
             self.checkpoint(applied.sequence);
@@ -147,7 +171,7 @@ impl<A: Application> ReplicationApplier<A> {
         }
         self.store = Some(store);
         self.checkpointed = applied.sequence;
-        self.updater.do_send(AppliedMoved);
+        self.neighbours.updater.do_send(AppliedMoved);
         Ok(())
     }
 
@@ -180,13 +204,25 @@ impl<A: Application> ReplicationApplier<A> {
         self.checkpointed = applied;
         let checkpoints = self
             .checkpoints
-            .get_or_insert_with(|| checkpoint_thread(Arc::clone(&self.open_store), self.journal.clone(), self.log.clone()));
+            .get_or_insert_with(|| checkpoint::thread(&self.open_store, self.neighbours.journal.clone(), &self.log_of_store, &self.log));
         // A full queue means that one is under way, and another one will follow.
         let _ = checkpoints.try_send(applied);
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        match self.apply_batch() {
+        if let Some(pause) = self.pause() {
+            if !std::mem::replace(&mut self.pausing, true) {
+                ctx.run_later(pause, |applier, ctx| {
+                    applier.pausing = false;
+                    applier.go_on(ctx);
+                });
+            }
+            return;
+        }
+        self.storage.board.begin_applying();
+        let applied = self.apply_batch();
+        self.last_batch = Some(Instant::now());
+        match applied {
             Ok(more) => {
                 self.failures = 0;
                 if more {
@@ -201,7 +237,7 @@ impl<A: Application> ReplicationApplier<A> {
     fn fail(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         if is_poison(error) {
             error!(self.log, "the store refuses an entry; this server stops"; "reason" => error.to_string());
-            self.coordinator.do_send(Sick { reason: format!("store: {error}") });
+            self.neighbours.coordinator.do_send(Sick { reason: format!("store: {error}") });
             return;
         }
         self.failures += 1;
@@ -232,36 +268,6 @@ fn is_poison(error: &StoreError) -> bool {
 /// Between two tries of a store that is away: short beside a person's patience, long beside the cost of a try.
 const APPLY_RETRY: Duration = Duration::from_millis(200);
 
-/// Checkpoints on a connection and thread of their own: inside a commit they would be the p99.
-fn checkpoint_thread<A: Application>(
-    open: OpenStore<A>,
-    journal: Recipient<StoreSynced>,
-    log: Logger,
-) -> std::sync::mpsc::SyncSender<Sequence> {
-    let (sender, requests) = std::sync::mpsc::sync_channel::<Sequence>(1);
-    let work = move || {
-        let mut store = None;
-        for _ in requests {
-            let done = match store.take().map_or_else(|| open(), Ok) {
-                Ok(mut opened) => opened.checkpoint().map(|done| (opened, done)),
-                Err(error) => Err(error),
-            };
-            match done {
-                Ok((opened, checkpoint)) => {
-                    store = Some(opened);
-                    journal.do_send(StoreSynced(checkpoint.synced.sequence));
-                }
-                Err(error) => {
-                    warn!(log, "no checkpoint; the store's log grows until the next one"; "reason" => error.to_string())
-                }
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work);
-    thread.expect("the system gives one thread more");
-    sender
-}
-
 impl<A: Application> Actor for ReplicationApplier<A> {
     type Context = Context<Self>;
 
@@ -269,7 +275,7 @@ impl<A: Application> Actor for ReplicationApplier<A> {
         ctx.notify(ConfirmedMoved);
         ctx.run_interval(IDLE_CHECKPOINT, |applier, _| {
             let applied = applier.storage.board.applied();
-            if applied > applier.checkpointed {
+            if applied > applier.checkpointed || applier.log_of_store.is_too_long() {
                 applier.checkpoint(applied);
             }
         });
@@ -282,7 +288,7 @@ const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 impl<A: Application> Supervised for ReplicationApplier<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.store = None;
-        self.waiting = false;
+        (self.waiting, self.pausing) = (false, false);
     }
 }
 

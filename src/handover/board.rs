@@ -3,7 +3,7 @@
 //! All orderings are SeqCst: two threads that each store their position and read the other's lose a confirmation otherwise (tried).
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use super::locked;
 use crate::model::{Epoch, Moment, Position, Sequence};
@@ -26,6 +26,10 @@ pub struct Board {
     frames_arrived: AtomicU64,
     /// A frame at or above this one is wanted by a waiting read.
     frame_wanted: AtomicU64,
+    /// Somebody waits until the store has reached this.
+    applied_wanted: AtomicU64,
+    /// ReplicationApplier was told that more is confirmed, and has not looked yet.
+    applying_asked: AtomicBool,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
 }
@@ -75,6 +79,28 @@ impl Board {
     pub fn set_applied(&self, position: Position) {
         *locked(&self.applied_position) = position;
         self.applied.store(position.sequence.0, SeqCst);
+    }
+
+    /// From now on whoever applies does not wait for more before it has reached this, and tells when it has moved. Look at
+    /// [`Self::applied`] after this call, not before: what was applied in between is not told.
+    pub fn want_applied(&self, through: Sequence) {
+        self.applied_wanted.fetch_max(through.0, SeqCst);
+    }
+
+    /// Whether somebody waited for the store to get beyond this.
+    pub fn is_wanted_beyond(&self, applied: Sequence) -> bool {
+        self.applied_wanted.load(SeqCst) > applied.0
+    }
+
+    /// Whether ReplicationApplier must be told that more is confirmed.
+    #[must_use]
+    pub fn ask_to_apply(&self) -> bool {
+        !self.applying_asked.swap(true, SeqCst)
+    }
+
+    /// It looks now: what is confirmed from here on must be told again.
+    pub fn begin_applying(&self) {
+        self.applying_asked.store(false, SeqCst);
     }
 
     /// Raises what is confirmed; tells whether it rose.

@@ -21,15 +21,15 @@ pub struct Checkpoint {
     /// Everything up to here is on the disk.
     pub synced: Position,
     /// Bytes that SQLite's checkpoint could not move from the log into the database, since a reader still needs the older pages.
-    /// The log grows by them; 0 on PostgreSQL, which looks after its own.
-    pub held_back_bytes: u64,
+    /// What was written meanwhile does not count; 0 on PostgreSQL, which looks after its own.
+    pub unmoved_bytes: u64,
 }
 
 pub(super) fn checkpoint(conn: &mut StoreConnection, place: &Place) -> Result<Checkpoint, StoreError> {
     let named = place.to_string();
     // Read before anything is flushed: what is committed meanwhile may or may not be.
     let synced = snapshot(conn, |conn| applied(conn, &named)).map_err(|failure| failure.at(&named))?;
-    let held_back_bytes = match place {
+    let unmoved_bytes = match place {
         Place::Sqlite(path) => {
             sync_log(path, &named)?;
             passive(conn).map_err(|error| StoreError::from_engine(&named, &error))?
@@ -39,7 +39,7 @@ pub(super) fn checkpoint(conn: &mut StoreConnection, place: &Place) -> Result<Ch
             0
         }
     };
-    Ok(Checkpoint { synced, held_back_bytes })
+    Ok(Checkpoint { synced, unmoved_bytes })
 }
 
 /// SQLite's page size as `connection` sets it.

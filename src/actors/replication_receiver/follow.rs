@@ -9,7 +9,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{HolderSays, Neighbours, Steering, StreamWanted};
 use crate::actors::journal_writer::{BeginRun, CutTail, Written};
-use crate::actors::replication_applier::ConfirmedMoved;
 use crate::actors::{Storage, fault};
 use crate::clock;
 use crate::config::limits;
@@ -164,7 +163,7 @@ impl<A: Application> Follow<A> {
                     self.storage.board.set_fresh_at(clock::now());
                 }
                 if self.storage.gate.pass(clock::now()) {
-                    self.neighbours.applier.do_send(ConfirmedMoved);
+                    self.storage.have_applied(&self.neighbours.applier);
                 }
                 Ok(())
             }

@@ -404,7 +404,7 @@ impl<A: Application> Run<A> {
         Measures::reached(&mut measures.flying, stored.sequence, &metrics.steps.peer_stored);
         if self.storage.gate.pass(clock::now()) {
             Measures::note(&mut measures.confirmed, board.confirmed());
-            self.neighbours.applier.do_send(ConfirmedMoved);
+            self.storage.have_applied(&self.neighbours.applier);
         }
         Measures::reached(&mut measures.confirmed, applied, &metrics.visible_after);
         self.tell_nearness();

@@ -1,0 +1,76 @@
+//! Checkpoints of the store, on a connection and thread of their own: inside a commit they would be the p99.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::Recipient;
+use slog::{Logger, warn};
+
+use crate::actors::OpenStore;
+use crate::actors::journal_writer::StoreSynced;
+use crate::config::limits;
+use crate::model::{Application, Sequence};
+use crate::store::{Checkpoint, Store, StoreError};
+
+/// SQLite's write-ahead log, as applier and checkpoints share it.
+#[derive(Default)]
+pub(super) struct Log {
+    /// Held while a batch is applied, and by a checkpoint's last step.
+    writing: Mutex<()>,
+    /// What the last checkpoint could not move.
+    unmoved_bytes: AtomicU64,
+}
+
+impl Log {
+    pub fn stand_still(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader has kept checkpoints from moving anything for so long that nothing more may be written.
+    pub fn is_too_long(&self) -> bool {
+        self.unmoved_bytes.load(Relaxed) > limits::STORE_LOG_BYTES_MAX
+    }
+}
+
+/// One request may wait: whoever asks while one is under way is served by the next.
+pub(super) fn thread<A: Application>(
+    open: &OpenStore<A>,
+    journal: Recipient<StoreSynced>,
+    log_of_store: &Arc<Log>,
+    log: &Logger,
+) -> SyncSender<Sequence> {
+    let (sender, requests) = sync_channel::<Sequence>(1);
+    let (open, log_of_store, log) = (Arc::clone(open), Arc::clone(log_of_store), log.clone());
+    let work = move || {
+        let mut store = None;
+        for _ in requests {
+            let done = match store.take().map_or_else(|| open(), Ok) {
+                Ok(mut opened) => both_steps(opened.as_mut(), &log_of_store).map(|done| (opened, done)),
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok((opened, checkpoint)) => {
+                    store = Some(opened);
+                    journal.do_send(StoreSynced(checkpoint.synced.sequence));
+                }
+                Err(error) => {
+                    warn!(log, "no checkpoint; the store's log grows until the next one"; "reason" => error.to_string())
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(work);
+    thread.expect("the system gives one thread more");
+    sender
+}
+
+/// SQLite's log begins anew only when nothing was written behind what the checkpoint moved: the bulk is moved beside the applier,
+/// the little that it wrote meanwhile while it stands still. Without the second step the log of a busy store grows for ever.
+fn both_steps<A: Application>(store: &mut dyn Store<A>, log_of_store: &Log) -> Result<Checkpoint, StoreError> {
+    store.checkpoint()?;
+    let _still = log_of_store.stand_still();
+    let done = store.checkpoint()?;
+    log_of_store.unmoved_bytes.store(done.unmoved_bytes, Relaxed);
+    Ok(done)
+}
