@@ -14,11 +14,11 @@ use crate::actors::command_acceptor::{CommandAcceptor, Release};
 use crate::actors::data_updater::{self, DataUpdater};
 use crate::actors::failover_coordinator::{self, FailoverCoordinator, StopWanted};
 use crate::actors::journal_writer::{self, JournalWriter};
-use crate::actors::replication_applier::{self, ReplicationApplier};
+use crate::actors::replication_applier::{self, ConfirmedMoved, ReplicationApplier};
 use crate::actors::replication_receiver::{self, Incoming, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::{LifeTold, StateMonitor};
-use crate::actors::{Storage, address_keeper};
+use crate::actors::{Reply, Storage, address_keeper};
 use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
 use crate::ledger::{Ledger, commands};
@@ -147,6 +147,16 @@ async fn terminated(signal: Option<&mut tokio::signal::unix::Signal>) {
     }
 }
 
+fn gate(board: &Arc<Board>, acceptor: actix::Recipient<Release>, applier: actix::Recipient<ConfirmedMoved>) -> Gate<Reply> {
+    let asked = Arc::clone(board);
+    let tell_applier = move || {
+        if asked.ask_to_apply() {
+            applier.do_send(ConfirmedMoved);
+        }
+    };
+    Gate::new(Arc::clone(board), Box::new(move |answers| acceptor.do_send(Release(answers))), Box::new(tell_applier))
+}
+
 /// All actors, in the order in which they start and restart.
 fn start_tree(
     opened: Opened,
@@ -166,9 +176,9 @@ fn start_tree(
     let (applier, applier_seat) = seat::<ReplicationApplier<Ledger>>(MAILBOX);
     let (acceptor, acceptor_seat) = seat::<CommandAcceptor<Ledger>>(MAILBOX);
 
-    let release = acceptor.clone().recipient::<Release>();
-    let gate = Gate::new(Arc::clone(&board), Box::new(move |answers| release.do_send(Release(answers))));
+    let gate = gate(&board, acceptor.clone().recipient(), applier.clone().recipient());
     board.set_stored(journal.stored());
+    board.set_applied(opened.applied);
     let tail = Tail::new(StreamNo(0), journal.stored());
     let metrics = Metrics::new(&commands::names(), ACTORS, logs.lost());
     let storage = Arc::new(Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader(), Arc::clone(&metrics)));
@@ -206,19 +216,13 @@ fn start_tree(
                 asynchronous: config.replication.mode == crate::config::ReplicationMode::Async,
                 names: config.server.pair.clone(),
                 first_register,
+                notes,
+                arbiter,
             };
             let (storage, shown, log) = (Arc::clone(&storage), Arc::clone(&shown), logs.for_actor("failover-coordinator"));
             child("failover-coordinator", coordinator_seat, &threads.control, move || {
-                FailoverCoordinator::new(
-                    settings.clone(),
-                    Arc::clone(&storage),
-                    Arc::clone(&shown),
-                    Arc::clone(&notes),
-                    Arc::clone(&arbiter),
-                    neighbours.clone(),
-                    exit.clone(),
-                    log.clone(),
-                )
+                let (storage, shown) = (Arc::clone(&storage), Arc::clone(&shown));
+                FailoverCoordinator::new(settings.clone(), storage, shown, neighbours.clone(), exit.clone(), log.clone())
             })
         });
 
@@ -227,7 +231,6 @@ fn start_tree(
         .actor({
             let (storage, log) = (Arc::clone(&storage), logs.for_actor("journal-writer"));
             let neighbours = journal_writer::Neighbours {
-                applier: applier.clone().recipient(),
                 receiver: receiver.clone().recipient(),
                 sick: coordinator.clone().recipient(),
                 reborn: coordinator.clone().recipient(),
@@ -277,7 +280,6 @@ fn start_tree(
                 journal: writer.clone().recipient(),
                 cut: writer.clone().recipient(),
                 written: writer.clone().recipient(),
-                applier: applier.clone().recipient(),
                 wanted: coordinator.clone().recipient(),
                 says: coordinator.clone().recipient(),
             };

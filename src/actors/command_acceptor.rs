@@ -10,13 +10,13 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Reci
 use rustls::ServerConfig;
 use slog::{Logger, error, info};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::data_updater::WorkWaiting;
 use super::{Reply, SessionNo, Storage, fault};
 use crate::clock;
 use crate::config::limits;
-use crate::handover::{Leaving, Shown};
+use crate::handover::{Leaving, Shown, UnderWay};
 use crate::machines::admission::{Bounds, Load};
 use crate::model::application::PairCode;
 use crate::model::{Application, CommandId, Mode, Moment, Response, Sequence, Status};
@@ -58,8 +58,7 @@ pub(crate) enum Outlet {
 #[derive(Default)]
 pub(crate) struct Outbox {
     bytes: RefCell<Vec<u8>>,
-    in_flight: Cell<usize>,
-    wake: Notify,
+    under_way: Arc<UnderWay>,
 }
 
 /// Where terminals connect, and how.
@@ -210,8 +209,7 @@ impl<A: Application> Edge<A> {
             match sessions.get(&no) {
                 Some(Outlet::Terminal(outbox)) => {
                     self.encode(&mut outbox.bytes.borrow_mut(), &leaving, mode);
-                    outbox.in_flight.set(outbox.in_flight.get().saturating_sub(1));
-                    outbox.wake.notify_one();
+                    outbox.under_way.news.notify_one();
                 }
                 Some(Outlet::Once(_)) => once.push(leaving),
                 // The terminal has gone; it will ask again.

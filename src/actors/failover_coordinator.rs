@@ -13,14 +13,15 @@ use super::replication_receiver::{Admit, HolderSays, StreamWanted, TellHolder};
 use super::replication_sender::{BeginStream, CeaseStream, ContinueStream, StreamNews, TellFollower, WatchLevel};
 use super::state_monitor::{GrantLeases, Judged, Stand};
 use super::{Sick, Storage, StorageReborn, fault};
-use crate::arbiter::{Arbiter, ArbiterError, Asker, CasOutcome};
+use crate::arbiter::Arbiter;
 use crate::clock;
 use crate::config::limits;
 use crate::handover::Shown;
 use crate::journal::CoordinationFile;
 use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, View};
-use crate::model::{Application, Coordination, Holder, Moment, Position, Register, ServerId, Standing};
+use crate::model::{Application, Coordination, Holder, Moment, Position, ServerId, Standing};
 
+mod asking;
 mod story;
 
 /// A person wants this server to stop.
@@ -54,14 +55,14 @@ pub struct Settings {
     pub names: [String; 2],
     /// Text of the signed first register, for an arbiter that has none yet.
     pub first_register: String,
+    pub notes: Notes,
+    pub arbiter: Arc<dyn Arbiter>,
 }
 
 pub struct FailoverCoordinator<A: Application> {
     settings: Settings,
     storage: Arc<Storage<A>>,
     shown: Arc<Shown>,
-    notes: Notes,
-    arbiter: Arc<dyn Arbiter>,
     neighbours: Neighbours,
     exit: mpsc::UnboundedSender<Story>,
     log: Logger,
@@ -79,24 +80,19 @@ pub struct FailoverCoordinator<A: Application> {
 }
 
 impl<A: Application> FailoverCoordinator<A> {
-    #[allow(clippy::too_many_arguments, reason = "an actor is given its neighbours one by one")]
     pub fn new(
         settings: Settings,
         storage: Arc<Storage<A>>,
         shown: Arc<Shown>,
-        notes: Notes,
-        arbiter: Arc<dyn Arbiter>,
         neighbours: Neighbours,
         exit: mpsc::UnboundedSender<Story>,
         log: Logger,
     ) -> Self {
-        let (machine, first) = Failover::start(noted(&notes), settings.asynchronous);
+        let (machine, first) = Failover::start(noted(&settings.notes), settings.asynchronous);
         Self {
             settings,
             storage,
             shown,
-            notes,
-            arbiter,
             neighbours,
             exit,
             log,
@@ -145,7 +141,7 @@ impl<A: Application> FailoverCoordinator<A> {
     }
 
     fn note(&mut self, coordination: Coordination, rest: VecDeque<Effect>, ctx: &mut Context<Self>) {
-        let notes = Arc::clone(&self.notes);
+        let notes = Arc::clone(&self.settings.notes);
         let write = tokio::task::spawn_blocking(move || {
             notes.lock().unwrap_or_else(PoisonError::into_inner).write(coordination).map_err(|error| error.to_string())
         });
@@ -223,64 +219,6 @@ impl<A: Application> FailoverCoordinator<A> {
         }
     }
 
-    fn asker(&self) -> Asker {
-        let disk = self.machine.disk();
-        Asker { server: disk.server, data_id: disk.data_id, held: disk.held.0 }
-    }
-
-    fn ask(&mut self, expected: Register, new: Register, ctx: &mut Context<Self>) {
-        let (arbiter, asker) = (Arc::clone(&self.arbiter), self.asker());
-        self.asks_under_way += 1;
-        let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
-        ctx.spawn(asking.into_actor(self).map(|outcome, coordinator, ctx| {
-            fault::point("failover-coordinator/answered");
-            let event = coordinator.heard(outcome).map_or(Event::NoAnswer, |outcome| match outcome {
-                CasOutcome::Landed(register) => Event::Landed(register),
-                CasOutcome::Differs(register) => Event::Differs(register),
-            });
-            coordinator.step(event, ctx);
-        }));
-    }
-
-    fn read_register(&mut self, ctx: &mut Context<Self>) {
-        if self.asks_under_way > 0 {
-            // Its answer tells the register, or the retry reads it.
-            return;
-        }
-        let (arbiter, asker) = (Arc::clone(&self.arbiter), self.asker());
-        let first = self.settings.first_register.clone();
-        self.asks_under_way += 1;
-        let reading = async move {
-            match arbiter.read(asker, limits::ASK_LIMIT).await? {
-                Some(register) => Ok(register),
-                None => match arbiter.introduce(asker, &first, limits::ASK_LIMIT).await? {
-                    CasOutcome::Landed(register) | CasOutcome::Differs(register) => Ok(register),
-                },
-            }
-        };
-        ctx.spawn(reading.into_actor(self).map(|read, coordinator, ctx| {
-            if let Some(register) = coordinator.heard(read) {
-                coordinator.step(Event::Register(register), ctx);
-            }
-        }));
-    }
-
-    /// Books an answer of the arbiter, or its absence.
-    fn heard<T>(&mut self, answer: Result<T, ArbiterError>) -> Option<T> {
-        self.asks_under_way = self.asks_under_way.saturating_sub(1);
-        let error = answer.as_ref().err().map(ToString::to_string);
-        if error.is_none() {
-            self.arbiter_heard = Some(clock::now());
-        }
-        let heard = self.arbiter_heard;
-        self.shown.update(|view| (view.arbiter_heard, view.arbiter_error) = (heard, error));
-        answer.ok()
-    }
-
-    fn arbiter_is_fresh(&self) -> bool {
-        self.arbiter_heard.is_some_and(|heard| clock::now().since(heard) <= limits::ARBITER_FRESH_MS)
-    }
-
     /// Heartbeats, status and the numbering of epochs follow the machine.
     fn stand(&mut self) {
         let standing = self.machine.standing();
@@ -325,7 +263,7 @@ impl<A: Application> Actor for FailoverCoordinator<A> {
 
 impl<A: Application> Supervised for FailoverCoordinator<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        let (machine, first) = Failover::start(noted(&self.notes), self.settings.asynchronous);
+        let (machine, first) = Failover::start(noted(&self.settings.notes), self.settings.asynchronous);
         (self.machine, self.first) = (machine, first);
         (self.asked_by, self.told, self.asks_under_way, self.lost_at) = (None, None, 0, None);
     }

@@ -7,7 +7,6 @@ use std::time::Instant;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
 use slog::{Logger, error, info};
 
-use super::replication_applier::ConfirmedMoved;
 use super::replication_receiver::StoredMoved;
 use super::{Sick, Storage, StorageReborn, fault};
 use crate::clock;
@@ -65,7 +64,6 @@ impl JournalPlace {
 /// Everybody that the writer tells something.
 #[derive(Clone)]
 pub struct Neighbours {
-    pub applier: Recipient<ConfirmedMoved>,
     pub receiver: Recipient<StoredMoved>,
     pub sick: Recipient<Sick>,
     pub reborn: Recipient<StorageReborn>,
@@ -116,9 +114,7 @@ impl<A: Application> JournalWriter<A> {
     }
 
     fn tell_stored(&self) {
-        if self.storage.gate.pass(clock::now()) {
-            self.storage.have_applied(&self.neighbours.applier);
-        }
+        self.storage.gate.pass(clock::now());
         // Whoever follows tells its holder.
         if self.storage.gate.rule() == Rule::Closed {
             self.neighbours.receiver.do_send(StoredMoved);
@@ -141,6 +137,7 @@ impl<A: Application> JournalWriter<A> {
         self.storage.tail.restart(stream, end);
         self.storage.ids.cut(end.sequence);
         self.storage.board.set_stored(end);
+        self.storage.board.lower_confirmed(end.sequence);
         self.storage.board.set_executed(end.sequence);
         Ok(end)
     }

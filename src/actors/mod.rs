@@ -6,15 +6,13 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
-use actix::{Message, Recipient};
-use tokio::sync::OwnedSemaphorePermit;
-
-use self::replication_applier::ConfirmedMoved;
-use crate::handover::{Board, Gate, Ids, Intake, Tail};
+use crate::config::limits;
+use crate::handover::{Board, Gate, Ids, Intake, Permit, Tail};
 use crate::journal::JournalReader;
 use crate::model::{Application, CommandId, Epoch, Fingerprint, Moment, Request, Response, Sequence};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use actix::Message;
 
 pub mod address_keeper;
 pub mod command_acceptor;
@@ -43,7 +41,7 @@ pub struct Work<C> {
     pub arrived: Moment,
     /// The same, fine enough to measure with.
     pub came: Instant,
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Permit,
 }
 
 /// An answer on its way back to the session.
@@ -57,7 +55,7 @@ pub struct Reply {
     pub day: Option<i32>,
     pub repeated: bool,
     pub came: Instant,
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Permit,
 }
 
 /// What the storage actors share.
@@ -74,19 +72,20 @@ pub struct Storage<A: Application> {
 
 impl<A: Application> Storage<A> {
     pub fn new(board: Arc<Board>, gate: Gate<Reply>, tail: Tail<A::Row>, reader: JournalReader, metrics: Arc<Metrics>) -> Self {
-        Self { intake: Intake::default(), tail, board, gate, ids: Ids::default(), metrics, reader: RwLock::new(reader) }
+        Self {
+            intake: Intake::default(),
+            tail,
+            board,
+            gate,
+            ids: Ids::new(limits::IDS_IN_MEMORY_MAX),
+            metrics,
+            reader: RwLock::new(reader),
+        }
     }
 
     /// Reads the journal, from any thread.
     pub fn reader(&self) -> JournalReader {
         self.reader.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Has what was confirmed just now applied, unless that was asked for already.
-    fn have_applied(&self, applier: &Recipient<ConfirmedMoved>) {
-        if self.board.ask_to_apply() {
-            applier.do_send(ConfirmedMoved);
-        }
     }
 
     fn set_reader(&self, reader: JournalReader) {

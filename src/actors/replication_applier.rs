@@ -179,7 +179,7 @@ impl<A: Application> ReplicationApplier<A> {
     fn rebuild_ids(&self, store: &mut dyn Store<A>, applied: Position) -> Result<(), StoreError> {
         let ids = &self.storage.ids;
         store.for_each_record(&mut |terminal, command, sequence| {
-            ids.insert_all([(fingerprint(terminal, command), sequence)], limits::IDS_IN_MEMORY_MAX);
+            ids.insert_all([(fingerprint(terminal, command), sequence)]);
         })?;
         let reader = self.storage.reader();
         let mut after = applied.sequence;
@@ -191,7 +191,7 @@ impl<A: Application> ReplicationApplier<A> {
             for record in &records {
                 if let Ok(entry) = journal::digest::decode::<A::Row>(&record.payload) {
                     let id = fingerprint(&entry.record.terminal_id, &entry.record.command_id);
-                    ids.insert_all([(id, record.position.sequence)], limits::IDS_IN_MEMORY_MAX);
+                    ids.insert_all([(id, record.position.sequence)]);
                 }
             }
         }
@@ -202,9 +202,9 @@ impl<A: Application> ReplicationApplier<A> {
 
     fn checkpoint(&mut self, applied: Sequence) {
         self.checkpointed = applied;
-        let checkpoints = self
-            .checkpoints
-            .get_or_insert_with(|| checkpoint::thread(&self.open_store, self.neighbours.journal.clone(), &self.log_of_store, &self.log));
+        let checkpoints = self.checkpoints.get_or_insert_with(|| {
+            checkpoint::thread(&self.open_store, self.neighbours.journal.clone(), &self.log_of_store, &self.log)
+        });
         // A full queue means that one is under way, and another one will follow.
         let _ = checkpoints.try_send(applied);
     }

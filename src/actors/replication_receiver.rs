@@ -10,7 +10,6 @@ use slog::Logger;
 use tokio::sync::Notify;
 
 use super::journal_writer::{BeginRun, CutTail, Written};
-use super::replication_applier::ConfirmedMoved;
 use super::{Storage, fault};
 use crate::machines::failover::{StreamVerdict, TellPeer};
 use crate::model::{Application, Epoch, Holder, Register, Sequence};
@@ -59,7 +58,6 @@ pub struct Neighbours {
     pub journal: Recipient<BeginRun>,
     pub cut: Recipient<CutTail>,
     pub written: Recipient<Written>,
-    pub applier: Recipient<ConfirmedMoved>,
     pub wanted: Recipient<StreamWanted>,
     pub says: Recipient<HolderSays>,
 }

@@ -33,6 +33,10 @@ pub const TERMINAL_PROBES: u32 = 4;
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How long a command may wait for its answer before it is told `retry`: a takeover takes 0.7 s at worst, twice that and some.
 pub const ANSWER_LIMIT_MS: u64 = 2_000;
+/// How long a session that has ended is kept for the answers that are still under way.
+pub const LAST_ANSWERS: Duration = Duration::from_millis(ANSWER_LIMIT_MS + 500);
+/// How often DataUpdater looks whether somebody has waited too long, while somebody waits.
+pub const LATE_LOOK: Duration = Duration::from_millis(100);
 /// How long a command over HTTP waits whatever happened to it: the gate's own limit comes first, unless the command was lost.
 pub const SUBMITTED_LIMIT: Duration = Duration::from_millis(2 * ANSWER_LIMIT_MS);
 
@@ -54,8 +58,9 @@ pub const CHECKPOINT_EVERY: u64 = 20_000;
 pub const STORE_LOG_BYTES_MAX: u64 = 1 << 30;
 /// Rows that DataUpdater keeps by key: card, member and account of 40,000 members. Rows of about 300 bytes: 40 MiB at most.
 pub const ROWS_CACHED_MAX: usize = 131_072;
-/// Command ids kept in memory (24 bytes each and some): two closed days of the largest hall are 250,000.
-pub const IDS_IN_MEMORY_MAX: usize = 4_000_000;
+/// Command ids kept in memory, 32 bytes each and some: two closed days of the largest hall are 250,000. Beyond, the older half is left
+/// to the store.
+pub const IDS_IN_MEMORY_MAX: usize = 3_500_000;
 
 /// Bytes of entries in one frame of the stream; a frame may be 4 MiB.
 pub const FRAME_ENTRIES_BYTES: usize = 512 << 10;
@@ -93,7 +98,7 @@ pub const BEATS_REMEMBERED: usize = 64;
 pub const CLOSED_PATIENCE_MS: u64 = 700;
 /// An open stream carries a frame at least this often, so that "near" and "stored" stay fresh; ten a second cost nothing.
 pub const STREAM_IDLE_MS: u64 = 100;
-/// Questions and answers about where two histories part; each halves what is left or ends it.
+/// Questions and answers about where two histories part: each goes back by an epoch at least, and a site sees few in a rejoin.
 pub const COMPARE_ROUNDS_MAX: usize = 64;
 /// How long a Main compares with a peer that is heard but does not take its stream, before it counts as lost.
 pub const COMPARE_LIMIT_MS: u64 = 5_000;

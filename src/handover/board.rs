@@ -103,6 +103,11 @@ impl Board {
         self.applying_asked.store(false, SeqCst);
     }
 
+    /// A journal that was cut, or begins anew, ends here: nothing behind it is confirmed.
+    pub fn lower_confirmed(&self, to: Sequence) {
+        self.confirmed.fetch_min(to.0, SeqCst);
+    }
+
     /// Raises what is confirmed; tells whether it rose.
     pub fn raise_confirmed(&self, to: Sequence) -> bool {
         self.confirmed.fetch_max(to.0, SeqCst) < to.0

@@ -31,10 +31,14 @@ pub struct Leaving<T> {
 /// Where answers go when the gate lets them.
 pub type Exit<T> = Box<dyn Fn(Vec<Leaving<T>>) + Send + Sync>;
 
+/// Told when more is confirmed than before, by whoever notices it first: a wake-up left to the caller would be lost between two.
+pub type Rose = Box<dyn Fn() + Send + Sync>;
+
 pub struct Gate<T> {
     board: Arc<Board>,
     inner: Mutex<Inner<T>>,
     exit: Exit<T>,
+    rose: Rose,
 }
 
 struct Inner<T> {
@@ -44,8 +48,9 @@ struct Inner<T> {
 }
 
 impl<T> Gate<T> {
-    pub fn new(board: Arc<Board>, exit: Exit<T>) -> Self {
-        Self { board, inner: Mutex::new(Inner { rule: Rule::Closed, since: Moment(0), waiting: VecDeque::new() }), exit }
+    pub fn new(board: Arc<Board>, exit: Exit<T>, rose: Rose) -> Self {
+        let inner = Mutex::new(Inner { rule: Rule::Closed, since: Moment(0), waiting: VecDeque::new() });
+        Self { board, inner, exit, rose }
     }
 
     /// What holds from now on. Answers that waited under the rule before go on waiting: `retry` would be a lie while nobody knows.
@@ -77,9 +82,9 @@ impl<T> Gate<T> {
     }
 
     /// Queues answers in the order of execution, then lets pass what may.
-    pub fn wait(&self, answers: impl IntoIterator<Item = Waiting<T>>, now: Moment) -> bool {
+    pub fn wait(&self, answers: impl IntoIterator<Item = Waiting<T>>, now: Moment) {
         locked(&self.inner).waiting.extend(answers);
-        self.pass(now)
+        self.pass(now);
     }
 
     /// Recomputes what is confirmed and lets answers pass; true if confirmed rose. Called whenever a position moved, and by a timer.
@@ -91,6 +96,9 @@ impl<T> Gate<T> {
         // Still under the lock, so that two threads do not swap two answers of one session.
         if !leaving.is_empty() {
             (self.exit)(leaving);
+        }
+        if rose {
+            (self.rose)();
         }
         rose
     }
@@ -145,7 +153,8 @@ impl<T> Inner<T> {
             Rule::Both(epoch) => (epoch, true),
             Rule::Own(epoch) | Rule::Leased(epoch) => (epoch, false),
         };
-        let confirmed = board.confirmed();
+        // What was confirmed by one server alone is not yet stored on both, though it stays confirmed.
+        let confirmed = if both { board.confirmed().min(board.stored()).min(board.peer_stored()) } else { board.confirmed() };
         let arrived = board.frames_arrived();
         let may_leave =
             |waiting: &Waiting<T>| waiting.rests_on <= confirmed && (!both || waiting.frame.is_none_or(|frame| frame <= arrived));
@@ -167,7 +176,7 @@ mod tests {
         let exit = Box::new(move |leaving: Vec<Leaving<u32>>| {
             locked(&sink).extend(leaving.into_iter().map(|l| (l.answer, l.stored_on_both)));
         });
-        (Gate::new(Arc::clone(&board), exit), board, seen)
+        (Gate::new(Arc::clone(&board), exit, Box::new(|| {})), board, seen)
     }
 
     fn waiting(answer: u32, rests_on: u64, frame: Option<u64>) -> Waiting<u32> {
@@ -223,6 +232,32 @@ mod tests {
         assert!(locked(&seen).is_empty());
         gate.set(Rule::Own(Epoch(2)), Moment(0));
         assert_eq!(*locked(&seen), [(1, Some(false)), (2, Some(false))]);
+    }
+
+    /// On the way from Solo back to a Pair the peer lacks some of what was acknowledged.
+    #[test]
+    fn an_answer_that_rests_on_what_one_server_confirmed_alone_waits_for_the_other() {
+        let (gate, board, seen) = gate();
+        gate.set(Rule::Own(Epoch(2)), Moment(0));
+        stored(&board, 9, 4);
+        gate.set(Rule::Both(Epoch(2)), Moment(0));
+        gate.wait([waiting(1, 9, None)], Moment(0));
+        assert!(locked(&seen).is_empty());
+        stored(&board, 9, 9);
+        gate.pass(Moment(0));
+        assert_eq!(*locked(&seen), [(1, Some(true))]);
+    }
+
+    #[test]
+    fn whoever_lets_the_confirmed_position_rise_the_applier_is_told() {
+        let (board, told) = (Arc::new(Board::default()), Arc::new(Mutex::new(0)));
+        let counted = Arc::clone(&told);
+        let gate: Gate<u32> = Gate::new(Arc::clone(&board), Box::new(|_| {}), Box::new(move || *locked(&counted) += 1));
+        gate.set(Rule::Own(Epoch(1)), Moment(0));
+        stored(&board, 3, 0);
+        gate.wait([waiting(1, 3, None)], Moment(0));
+        gate.pass(Moment(0));
+        assert_eq!(*locked(&told), 1);
     }
 
     #[test]

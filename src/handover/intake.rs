@@ -1,8 +1,46 @@
 //! Commands on their way from the sessions to DataUpdater: one lock per batch, bounded by the permit that each item carries.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::locked;
+
+/// What one session has under way.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    commands: AtomicUsize,
+    /// An answer has come, or a command was lost: the session has something to do.
+    pub news: Notify,
+}
+
+impl UnderWay {
+    pub fn commands(&self) -> usize {
+        self.commands.load(SeqCst)
+    }
+}
+
+/// Goes with a command to its answer. Wherever it is dropped, with an answer or in a panic, the command is no longer under way.
+#[derive(Debug)]
+pub struct Permit {
+    _admitted: OwnedSemaphorePermit,
+    session: Arc<UnderWay>,
+}
+
+impl Permit {
+    pub fn new(admitted: OwnedSemaphorePermit, session: &Arc<UnderWay>) -> Self {
+        session.commands.fetch_add(1, SeqCst);
+        Self { _admitted: admitted, session: Arc::clone(session) }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.session.commands.fetch_sub(1, SeqCst);
+        self.session.news.notify_one();
+    }
+}
 
 #[derive(Debug)]
 pub struct Intake<T> {

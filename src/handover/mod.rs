@@ -14,7 +14,7 @@ pub mod tail;
 pub use board::Board;
 pub use gate::{Gate, Leaving, Waiting};
 pub use ids::Ids;
-pub use intake::Intake;
+pub use intake::{Intake, Permit, UnderWay};
 pub use shown::Shown;
 pub use tail::{Slice, Tail};
 

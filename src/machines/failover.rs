@@ -201,16 +201,13 @@ impl Failover {
                 self.streaming = false;
                 self.ask_for_solo(view, &mut fx);
             }
-            (State::Solo(Toward::Nothing | Toward::Level | Toward::Intent(_)), Event::StorageReborn) => {
-                self.begin(State::Solo(Toward::Nothing), Rule::Own(self.disk.held.0), &mut fx);
-                fx.push(Effect::Addresses(AddressSet::Both, HoldBy::Grant));
-            }
-            (State::Solo(Toward::Asked(_)), Event::StorageReborn) => {
+            // A follower may have stored what this journal has lost: numbering on in the same epoch would make two histories of one.
+            (State::Solo(_), Event::StorageReborn) => {
                 self.lose_the_run(&mut fx);
                 self.ask_for_solo(view, &mut fx);
             }
 
-            (_, Event::Compared) => self.streaming = true,
+            (_, Event::Compared) => self.opened(),
             (_, Event::StreamLost) => self.streaming = false,
             // Stale news: normal after a change of state or a slow reply. An ask without answer is repeated by RetryDue.
             (
@@ -320,12 +317,16 @@ impl Failover {
     }
 
     fn compared(&mut self, fx: &mut Vec<Effect>) {
+        self.opened();
+        self.return_to_main(fx);
+    }
+
+    /// An open stream disproves the one loss that rests on it; heartbeats judge the others.
+    fn opened(&mut self) {
         self.streaming = true;
-        // An open stream disproves the one loss that rests on it; heartbeats judge the others.
         if self.lost == Some(Loss::NotStoring) {
             self.lost = None;
         }
-        self.return_to_main(fx);
     }
 
     /// Back in the Pair that the disk still holds, if the peer is well and its stream is open.

@@ -56,6 +56,8 @@ pub enum Beginning {
     Differs { mine: Position },
     /// Its store has applied what would be cut: only a later rung of the ladder can help.
     CannotCut,
+    /// One number of one epoch stands for two entries: a promise was broken, and nothing may be cut for it.
+    Forked,
 }
 
 /// The follower's decision. `may_cut`: it is rejoining, not a Pair's Sub.
@@ -64,7 +66,11 @@ pub fn beginning(own: &impl History, may_cut: bool, applied: Position, after: Po
     if end == after {
         return Beginning::Level;
     }
-    if after.sequence > end.sequence || own.at(after.sequence) != Some(after) {
+    let held = own.at(after.sequence);
+    if held.is_some_and(|held| held.epoch == after.epoch && held != after) {
+        return Beginning::Forked;
+    }
+    if held != Some(after) {
         let mine = common(own, after).unwrap_or(Position::GENESIS);
         // The same answer twice would never end: a position below says where to look next.
         return Beginning::Differs { mine: if mine == after { end } else { mine } };
@@ -119,7 +125,7 @@ mod tests {
                 Beginning::Level => return (after.sequence.0, false),
                 Beginning::Cut { to } => return (to.sequence.0, true),
                 Beginning::Differs { mine } => peer = mine,
-                Beginning::CannotCut => panic!("nothing is applied"),
+                Beginning::CannotCut | Beginning::Forked => panic!("nothing is applied, and no epoch has two histories"),
             }
         }
         panic!("does not end")
@@ -164,6 +170,13 @@ mod tests {
         let holder = made(&[(1, 1), (2, 2), (5, 3), (5, 4), (6, 5)]);
         let returned = made(&[(1, 1), (2, 2), (2, 3), (4, 4), (4, 5), (4, 6)]);
         assert_eq!(negotiate(&holder, &returned), (2, true));
+    }
+
+    #[test]
+    fn one_epoch_with_two_histories_is_named_and_not_negotiated_about() {
+        let follower = made(&[(1, 1), (2, 2), (2, 3)]);
+        let after = made(&[(1, 1), (2, 9)]).end();
+        assert_eq!(beginning(&follower, true, Position::GENESIS, after), Beginning::Forked);
     }
 
     #[test]

@@ -14,11 +14,11 @@ use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
 use crate::arbiter::{Arbiter, WitnessClient};
 use crate::config::{self, Addresses, Config, TerminalTls, limits};
-use crate::journal::{CoordinationFile, Directory, Journal};
+use crate::journal::{CoordinationFile, Directory, Journal, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
 use crate::machines::health::Patience;
-use crate::model::BootNonce;
+use crate::model::{BootNonce, Position};
 use crate::store::{self, ReadPool};
 use crate::telemetry::{self, Logs};
 use crate::wire::heartbeat::HeartbeatKey;
@@ -34,6 +34,8 @@ pub struct Opened {
     pub(super) app: Ledger,
     pub(super) logs: Logs,
     pub(super) journal: Journal,
+    /// How far the store is.
+    pub(super) applied: Position,
     pub(super) place: JournalPlace,
     pub(super) notes: Notes,
     pub(super) settings: state_monitor::Settings,
@@ -107,8 +109,9 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
     let journal = place.open().map_err(at("journal"))?;
     let mut store = store_opener(&config)().map_err(at("store"))?;
-    store.applied().map_err(at("store"))?;
+    let applied = store.applied().map_err(at("store"))?;
     drop(store);
+    same_history(&journal.reader(), applied).map_err(at("store"))?;
 
     let boot = draw_boot()?;
     let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
@@ -122,6 +125,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         app: Ledger::new(ledger_secrets(&secret)),
         logs,
         journal,
+        applied,
         place,
         notes: Arc::new(Mutex::new(notes)),
         settings: monitor_settings(&config, boot, HeartbeatKey::from_secret(&secret)),
@@ -138,6 +142,21 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         config,
         telemetry: Some(guard),
     })
+}
+
+/// The store must be what this journal made it: one from another time or another pair would be served as it is, and then be given
+/// entries that do not follow.
+fn same_history(journal: &JournalReader, applied: Position) -> Result<(), String> {
+    let at = applied.sequence.0;
+    let (start, end) = (journal.start().sequence.0, journal.stored().sequence.0);
+    match journal.position_at(applied.sequence).map_err(|error| error.to_string())? {
+        Some(held) if held == applied => Ok(()),
+        Some(_) => Err(format!("holds another history than the journal: entry {at} is another one there")),
+        None if at > end => {
+            Err(format!("is ahead of the journal, which ends at {end}: it has {at}, from another time or another pair"))
+        }
+        None => Err(format!("has applied {at}, but the journal begins after {start}: it is too old to go on from")),
+    }
 }
 
 /// Opens connections to this server's store.

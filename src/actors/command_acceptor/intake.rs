@@ -1,6 +1,7 @@
 //! From a line of text to DataUpdater: parse, the deliberately slow steps, permits.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -11,6 +12,7 @@ use crate::actors::data_updater::WorkWaiting;
 use crate::actors::{SessionNo, Work};
 use crate::clock;
 use crate::config::limits;
+use crate::handover::{Permit, UnderWay};
 use crate::journal::fingerprint;
 use crate::model::application::PairCode;
 use crate::model::{Application, CommandId};
@@ -25,9 +27,16 @@ pub(super) enum Taken<C> {
     Refused(Option<CommandId>, PairCode),
 }
 
+/// Whose line it is.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub session: SessionNo,
+    pub under_way: &'a Arc<UnderWay>,
+}
+
 impl<A: Application> Edge<A> {
     /// Reads one line; what is wrong with it is the answer.
-    pub(super) fn take(&self, session: SessionNo, line: &str) -> Taken<A::Command> {
+    pub(super) fn take(&self, of: Of<'_>, line: &str) -> Taken<A::Command> {
         let envelope = match terminal::parse(line) {
             Ok(envelope) => envelope,
             Err(unreadable) => return Taken::Refused(unreadable.command_id, unreadable.why),
@@ -36,26 +45,28 @@ impl<A: Application> Edge<A> {
             return Taken::Slow(line.to_owned());
         }
         let (id, body) = (envelope.command_id, envelope.body);
-        self.parsed(session, envelope, body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
+        self.parsed(of, envelope, body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
     }
 
-    fn parsed(&self, session: SessionNo, envelope: terminal::Envelope<'_>, body: &str) -> Result<Taken<A::Command>, PairCode> {
+    fn parsed(&self, of: Of<'_>, envelope: terminal::Envelope<'_>, body: &str) -> Result<Taken<A::Command>, PairCode> {
         let command = self.app.parse(envelope.command, body).map_err(PairCode::BadRequest)?;
-        let permit = std::sync::Arc::clone(&self.permits).try_acquire_owned().map_err(|_| PairCode::Busy)?;
+        let admitted = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| PairCode::Busy)?;
+        let permit = Permit::new(admitted, of.under_way);
         let fingerprint = fingerprint(&envelope.terminal_id, &envelope.command_id);
         let request = envelope.into_request(command);
+        let session = of.session;
         Ok(Taken::Work(Work { session, request, fingerprint, arrived: clock::now(), came: Instant::now(), permit }))
     }
 
     /// The slow step runs on a thread of the blocking pool, a few at a time.
-    pub(super) async fn take_slowly(&self, session: SessionNo, line: &str) -> Taken<A::Command> {
+    pub(super) async fn take_slowly(&self, of: Of<'_>, line: &str) -> Taken<A::Command> {
         let envelope = match terminal::parse(line) {
             Ok(envelope) => envelope,
             Err(unreadable) => return Taken::Refused(unreadable.command_id, unreadable.why),
         };
         let id = envelope.command_id;
         // No queue: a client that waits for a turn longer than for an answer would come back and lengthen it.
-        let Ok(turn) = std::sync::Arc::clone(&self.slow).try_acquire_owned() else {
+        let Ok(turn) = Arc::clone(&self.slow).try_acquire_owned() else {
             return Taken::Refused(Some(id), PairCode::Busy);
         };
         let (app, name, body) = (self.app.clone(), envelope.command.to_owned(), envelope.body.to_owned());
@@ -69,7 +80,7 @@ impl<A: Application> Edge<A> {
             Ok(Err(bad)) => return Taken::Refused(Some(id), PairCode::BadRequest(bad)),
             Err(_) => return Taken::Refused(Some(id), PairCode::Busy),
         };
-        self.parsed(session, envelope, &body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
+        self.parsed(of, envelope, &body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
     }
 
     pub(super) fn hand_over(&self, works: Vec<Work<A::Command>>) {
@@ -83,17 +94,19 @@ impl<A: Application> Edge<A> {
 pub(super) async fn submit<A: Application>(edge: &Rc<Edge<A>>, line: &str) -> Vec<u8> {
     let (sender, answer) = oneshot::channel();
     let no = edge.enter(Outlet::Once(sender));
-    let taken = match edge.take(no, line) {
-        Taken::Slow(line) => edge.take_slowly(no, &line).await,
+    let of = Of { session: no, under_way: &Arc::default() };
+    let taken = match edge.take(of, line) {
+        Taken::Slow(line) => edge.take_slowly(of, &line).await,
         taken => taken,
     };
     let refused = match taken {
         Taken::Work(work) => {
+            let id = work.request.command_id;
             edge.hand_over(vec![work]);
             match timeout(limits::SUBMITTED_LIMIT, answer).await {
                 Ok(Ok(line)) => return line,
                 // Lost with a DataUpdater that was reborn, perhaps: the outcome is unknown.
-                Ok(Err(_)) | Err(_) => (None, PairCode::Switching),
+                Ok(Err(_)) | Err(_) => (Some(id), PairCode::Switching),
             }
         }
         Taken::Refused(id, why) => (id, why),

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::intake::Taken;
+use super::intake::{Of, Taken};
 use super::{Edge, Outbox, Outlet};
 use crate::actors::{SessionNo, fault};
 use crate::config::limits;
@@ -47,8 +47,10 @@ pub(super) struct Session<A: Application> {
 
 /// The connection is over.
 enum Over {
-    /// By the terminal, or with this actor's life: what waits is still written.
+    /// By the terminal: what it asked is still answered.
     Ended,
+    /// With this actor's life: no answer will come any more.
+    Abandoned,
     /// A line was refused: the terminal shall read why.
     Refused,
     /// It does not read: nothing more can be said.
@@ -80,7 +82,12 @@ impl<A: Application> Session<A> {
                 break over;
             }
         };
-        if matches!(over, Over::Deaf) || self.write_out(&mut write).await.is_err() {
+        let written = match over {
+            Over::Deaf => return,
+            Over::Abandoned => self.write_out(&mut write).await,
+            Over::Ended | Over::Refused => self.answer_the_rest(&mut write).await,
+        };
+        if written.is_err() {
             return;
         }
         let _ = timeout(limits::WRITE_LIMIT, write.shutdown()).await;
@@ -104,8 +111,8 @@ impl<A: Application> Session<A> {
             Admission::Close => return Err(Over::Deaf),
         };
         tokio::select! {
-            _ = self.alive.changed() => Err(Over::Ended),
-            () = self.outbox.wake.notified() => Ok(()),
+            _ = self.alive.changed() => Err(Over::Abandoned),
+            () = self.outbox.under_way.news.notified() => Ok(()),
             result = read.read_buf(lines.room()), if may_read => match result {
                 Ok(0) | Err(_) => Err(Over::Ended),
                 Ok(_) => self.take_lines(lines).await,
@@ -113,8 +120,12 @@ impl<A: Application> Session<A> {
         }
     }
 
+    fn of(&self) -> Of<'_> {
+        Of { session: self.no, under_way: &self.outbox.under_way }
+    }
+
     fn load(&self) -> Load {
-        Load { sessions: 0, in_session: self.outbox.in_flight.get(), unread_bytes: self.outbox.bytes.borrow().len() }
+        Load { sessions: 0, in_session: self.outbox.under_way.commands(), unread_bytes: self.outbox.bytes.borrow().len() }
     }
 
     async fn take_lines(&self, lines: &mut LineBuffer) -> Result<(), Over> {
@@ -125,7 +136,7 @@ impl<A: Application> Session<A> {
         loop {
             let taken = match lines.next_line() {
                 Ok(Some("")) => continue,
-                Ok(Some(line)) => self.edge.take(self.no, line),
+                Ok(Some(line)) => self.edge.take(self.of(), line),
                 Ok(None) => break,
                 Err(refusal) => {
                     let bad = Bad { field: "line".into(), reason: refusal.to_string() };
@@ -134,7 +145,7 @@ impl<A: Application> Session<A> {
                 }
             };
             let taken = match taken {
-                Taken::Slow(line) => self.edge.take_slowly(self.no, &line).await,
+                Taken::Slow(line) => self.edge.take_slowly(self.of(), &line).await,
                 taken => taken,
             };
             match taken {
@@ -146,12 +157,26 @@ impl<A: Application> Session<A> {
                 break;
             }
         }
-        self.outbox.in_flight.set(self.outbox.in_flight.get() + works.len());
         if !works.is_empty() {
             self.edge.storage.metrics.steps.parse.observe(began.elapsed() / u32::try_from(works.len()).unwrap_or(u32::MAX));
             self.edge.hand_over(works);
         }
         ended
+    }
+
+    /// Commands that were read before the end, or before a bad line, have an outcome, which their terminal shall hear.
+    async fn answer_the_rest(&self, write: &mut WriteHalf<Stream>) -> Result<(), Over> {
+        let deadline = Instant::now() + limits::LAST_ANSWERS;
+        loop {
+            let under_way = self.outbox.under_way.commands();
+            self.write_out(write).await?;
+            if under_way == 0 {
+                return Ok(());
+            }
+            // The gate's own limit comes first, unless a command was lost.
+            let news = self.outbox.under_way.news.notified();
+            timeout(deadline.saturating_duration_since(Instant::now()), news).await.map_err(|_| Over::Ended)?;
+        }
     }
 
     async fn write_out(&self, write: &mut WriteHalf<Stream>) -> Result<(), Over> {

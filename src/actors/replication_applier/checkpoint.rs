@@ -1,7 +1,7 @@
 //! Checkpoints of the store, on a connection and thread of their own: inside a commit they would be the p99.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Recipient;

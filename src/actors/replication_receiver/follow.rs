@@ -162,9 +162,7 @@ impl<A: Application> Follow<A> {
                 if self.storage.board.applied() >= confirmed {
                     self.storage.board.set_fresh_at(clock::now());
                 }
-                if self.storage.gate.pass(clock::now()) {
-                    self.storage.have_applied(&self.neighbours.applier);
-                }
+                self.storage.gate.pass(clock::now());
                 Ok(())
             }
             ToPeer::Fetch { stream, after } if stream == taken.stream => self.send_beyond(after, sender, stream).await,
@@ -208,7 +206,7 @@ impl<A: Application> Follow<A> {
         }
         fault::point("replication-receiver/entries");
         let ids = batch.iter().map(|entry| (entry.fingerprint, entry.position.sequence));
-        self.storage.ids.insert_all(ids, limits::IDS_IN_MEMORY_MAX);
+        self.storage.ids.insert_all(ids);
         if !self.storage.tail.append(taken.stream, &batch) {
             let ours = self.storage.tail.stream();
             return Err(Ended::Refuse(LinkRefusal::StreamOld { ours, theirs: taken.stream }));
@@ -253,6 +251,7 @@ impl<A: Application> Follow<A> {
                 sender.send(&[ToHolder::Differs { stream, mine }]).await?;
                 return Ok(());
             }
+            Beginning::Forked => return Err(Ended::Refuse(LinkRefusal::DigestDiffers { at: after.sequence })),
             Beginning::CannotCut => return Err(Ended::Refuse(LinkRefusal::CannotCut { applied })),
             Beginning::Cut { to } => match self.neighbours.cut.send(CutTail { stream, to }).await {
                 Ok(Ok(saved)) => saved,

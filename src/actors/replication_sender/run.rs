@@ -239,7 +239,7 @@ impl<A: Application> Run<A> {
                 batch.push(Arc::new(sealed));
             }
             let ids = batch.iter().map(|entry| (entry.fingerprint, entry.position.sequence));
-            self.storage.ids.insert_all(ids, limits::IDS_IN_MEMORY_MAX);
+            self.storage.ids.insert_all(ids);
             if !self.storage.tail.append(self.stream, &batch) {
                 return Err(Ended::Journal("another run has begun".into()));
             }
@@ -404,7 +404,6 @@ impl<A: Application> Run<A> {
         Measures::reached(&mut measures.flying, stored.sequence, &metrics.steps.peer_stored);
         if self.storage.gate.pass(clock::now()) {
             Measures::note(&mut measures.confirmed, board.confirmed());
-            self.storage.have_applied(&self.neighbours.applier);
         }
         Measures::reached(&mut measures.confirmed, applied, &metrics.visible_after);
         self.tell_nearness();

@@ -78,7 +78,7 @@ async fn stage(me: ServerId) -> Stage {
         Arc::new(Mutex::new(CoordinationFile::create(files("coordination"), Coordination::first(me, &first)).unwrap()));
     let (journal, _) = Journal::open(files("journal"), Limits::default(), DATA[me.index()]).unwrap();
     let board = Arc::new(Board::default());
-    let gate = Gate::new(Arc::clone(&board), Box::new(|_| {}));
+    let gate = Gate::new(Arc::clone(&board), Box::new(|_| {}), Box::new(|| {}));
     let metrics = Metrics::new(&[], &[], Counter::default());
     let storage = Arc::new(Storage::new(board, gate, Tail::new(StreamNo(0), Position::GENESIS), journal.reader(), metrics));
     let shown = Arc::new(Shown::default());
@@ -99,19 +99,16 @@ async fn stage(me: ServerId) -> Stage {
         stand: ear::<Stand>().0,
         grant_leases: ear::<GrantLeases>().0,
     };
-    let settings = Settings { asynchronous: false, names: ["a".into(), "b".into()], first_register: String::new() };
+    let settings = Settings {
+        asynchronous: false,
+        names: ["a".into(), "b".into()],
+        first_register: String::new(),
+        notes: Arc::clone(&notes),
+        arbiter: Arc::clone(&desk) as Arc<dyn Arbiter>,
+    };
     let (exit, _) = tokio::sync::mpsc::unbounded_channel();
-    let coordinator = FailoverCoordinator::new(
-        settings,
-        Arc::clone(&storage),
-        Arc::clone(&shown),
-        Arc::clone(&notes),
-        Arc::clone(&desk) as Arc<dyn Arbiter>,
-        neighbours,
-        exit,
-        quiet(),
-    )
-    .start();
+    let coordinator =
+        FailoverCoordinator::new(settings, Arc::clone(&storage), Arc::clone(&shown), neighbours, exit, quiet()).start();
     let stage = Stage { coordinator, desk, notes, storage, shown, begun, carried_on, held, _directory: directory };
     until("the register was read", || stage.shown.view().register.is_some()).await;
     stage

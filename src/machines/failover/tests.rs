@@ -127,6 +127,20 @@ fn a_run_that_dies_while_its_server_asks_is_begun_anew_by_the_grant() {
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Continue { .. })));
 }
 
+/// What a follower has stored of the run that is gone must not meet other entries of the same epoch.
+#[test]
+fn a_solo_server_whose_storage_was_reborn_first_wins_a_raise() {
+    let mut main = paired(ServerId::A);
+    let (_, new) = asked(&main.step(&view(), Event::PeerLost(Loss::Dead))).expect("asks");
+    main.step(&view(), Event::Landed(new));
+    let effects = main.step(&view(), Event::StorageReborn);
+    assert!(effects.contains(&Effect::Gate(Rule::Closed)));
+    let (_, raise) = asked(&effects).expect("asks for the raise");
+    assert!(raise.epoch > new.epoch);
+    let effects = main.step(&view(), Event::Landed(raise));
+    assert!(effects.contains(&Effect::Begin { epoch: raise.epoch, holder: raise.holder }));
+}
+
 #[test]
 fn a_main_that_lost_the_race_drops_everything_and_rejoins() {
     let mut main = paired(ServerId::A);

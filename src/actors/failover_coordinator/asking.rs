@@ -1,0 +1,73 @@
+//! What the coordinator asks the arbiter, one question at a time, and what it makes of the answers.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::FailoverCoordinator;
+use crate::actors::fault;
+use crate::arbiter::{ArbiterError, Asker, CasOutcome};
+use crate::clock;
+use crate::config::limits;
+use crate::machines::failover::Event;
+use crate::model::{Application, Register};
+
+impl<A: Application> FailoverCoordinator<A> {
+    fn asker(&self) -> Asker {
+        let disk = self.machine.disk();
+        Asker { server: disk.server, data_id: disk.data_id, held: disk.held.0 }
+    }
+
+    pub(super) fn ask(&mut self, expected: Register, new: Register, ctx: &mut Context<Self>) {
+        let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
+        self.asks_under_way += 1;
+        let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
+        ctx.spawn(asking.into_actor(self).map(|outcome, coordinator, ctx| {
+            fault::point("failover-coordinator/answered");
+            let event = coordinator.heard(outcome).map_or(Event::NoAnswer, |outcome| match outcome {
+                CasOutcome::Landed(register) => Event::Landed(register),
+                CasOutcome::Differs(register) => Event::Differs(register),
+            });
+            coordinator.step(event, ctx);
+        }));
+    }
+
+    pub(super) fn read_register(&mut self, ctx: &mut Context<Self>) {
+        if self.asks_under_way > 0 {
+            // Its answer tells the register, or the retry reads it.
+            return;
+        }
+        let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
+        let first = self.settings.first_register.clone();
+        self.asks_under_way += 1;
+        let reading = async move {
+            match arbiter.read(asker, limits::ASK_LIMIT).await? {
+                Some(register) => Ok(register),
+                None => match arbiter.introduce(asker, &first, limits::ASK_LIMIT).await? {
+                    CasOutcome::Landed(register) | CasOutcome::Differs(register) => Ok(register),
+                },
+            }
+        };
+        ctx.spawn(reading.into_actor(self).map(|read, coordinator, ctx| {
+            if let Some(register) = coordinator.heard(read) {
+                coordinator.step(Event::Register(register), ctx);
+            }
+        }));
+    }
+
+    /// Books an answer of the arbiter, or its absence.
+    fn heard<T>(&mut self, answer: Result<T, ArbiterError>) -> Option<T> {
+        self.asks_under_way = self.asks_under_way.saturating_sub(1);
+        let error = answer.as_ref().err().map(ToString::to_string);
+        if error.is_none() {
+            self.arbiter_heard = Some(clock::now());
+        }
+        let heard = self.arbiter_heard;
+        self.shown.update(|view| (view.arbiter_heard, view.arbiter_error) = (heard, error));
+        answer.ok()
+    }
+
+    pub(super) fn arbiter_is_fresh(&self) -> bool {
+        self.arbiter_heard.is_some_and(|heard| clock::now().since(heard) <= limits::ARBITER_FRESH_MS)
+    }
+}
