@@ -15,9 +15,9 @@ use crate::actors::data_updater::{self, DataUpdater};
 use crate::actors::failover_coordinator::{self, FailoverCoordinator, StopWanted};
 use crate::actors::journal_writer::{self, JournalWriter};
 use crate::actors::replication_applier::{self, ConfirmedMoved, ReplicationApplier};
-use crate::actors::replication_receiver::{self, Incoming, ReplicationReceiver};
+use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
-use crate::actors::state_monitor::{LifeTold, StateMonitor};
+use crate::actors::state_monitor::StateMonitor;
 use crate::actors::{Reply, Storage, address_keeper};
 use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
@@ -25,9 +25,8 @@ use crate::ledger::{Ledger, commands};
 use crate::machines::failover::Story;
 use crate::model::StreamNo;
 use crate::telemetry::metrics::Metrics;
-use crate::wire::frames::LinkKind;
-use crate::wire::life;
 
+mod links;
 mod open;
 mod prove;
 mod withdraw;
@@ -353,14 +352,14 @@ fn start_tree(
         log: logs.for_actor("console"),
     };
     Console::new(console).start(opened.http).map_err(|error| format!("console: {error}"))?;
-    take_links(
+    links::take(
         &threads.storage,
         listener,
         receiver.clone().recipient(),
         Arc::clone(&storage.metrics),
         logs.for_actor("replication-receiver"),
     );
-    hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
+    links::hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
     Ok((tree, coordinator.recipient()))
 }
 
@@ -370,46 +369,4 @@ where
 {
     let thread: ArbiterHandle = thread.handle();
     Child::new(name, seat, thread, build)
-}
-
-/// The peer's links, owned by no actor: a life line stands from process start to exit.
-fn take_links(thread: &Arbiter, listen: open::Listen, receiver: actix::Recipient<Incoming>, metrics: Arc<Metrics>, log: Logger) {
-    thread.spawn_fn(move || {
-        actix_rt::spawn(async move {
-            let mut listener = match listen.start() {
-                Ok(listener) => listener,
-                Err(error) => {
-                    crit!(log, "cannot listen for the peer"; "reason" => error.to_string());
-                    return;
-                }
-            };
-            let mut last_told = String::new();
-            loop {
-                match listener.accept().await {
-                    Ok(accepted) if accepted.kind == LinkKind::Life => life::keep(accepted.link),
-                    Ok(accepted) => receiver.do_send(Incoming(accepted)),
-                    Err(refused) => {
-                        metrics.refused_frame(refused.why.code());
-                        let text = refused.to_string();
-                        // A stranger may knock ten times a second; one line says it.
-                        if text != last_told {
-                            slog::warn!(log, "refused a link"; "code" => refused.why.code(), "reason" => &text);
-                            last_told = text;
-                        }
-                    }
-                }
-            }
-        });
-    });
-}
-
-fn hold_life_line(
-    thread: &Arbiter,
-    connector: crate::wire::link::Connector,
-    route: crate::wire::link::Route,
-    monitor: actix::Recipient<LifeTold>,
-) {
-    thread.spawn_fn(move || {
-        actix_rt::spawn(async move { life::hold(connector, route, move |news| monitor.do_send(LifeTold(news))).await });
-    });
 }

@@ -96,9 +96,11 @@ impl<A: Application> JournalWriter<A> {
         };
         fault::point("journal-writer/group");
         let began = Instant::now();
+        self.storage.board.set_syncing_since(Some(clock::now()));
         journal.append(&entries)?;
         let written = Instant::now();
         let stored = journal.sync()?;
+        self.storage.board.set_syncing_since(None);
         let metrics = &self.storage.metrics;
         metrics.steps.journal_write.observe(written - began);
         metrics.steps.fdatasync.observe(written.elapsed());
@@ -180,6 +182,7 @@ impl<A: Application> Supervised for JournalWriter<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // The old one may be half-way through a write: only a fresh look at the disk says what is stored.
         self.journal = None;
+        self.storage.board.set_syncing_since(None);
         match self.place.open() {
             Ok(journal) => {
                 self.storage.set_reader(journal.reader());

@@ -152,8 +152,19 @@ impl Round {
         }
     }
 
+    /// A disk that does not answer cannot acknowledge: the peer hears it before it would notice, and this server asks for nothing.
+    fn look_at_the_disk(&self) -> bool {
+        let limit_ms = self.settings.patience.silence_ms;
+        let hangs = self.board.syncing_since().is_some_and(|since| clock::now().since(since) >= limit_ms);
+        if self.board.set_disk_hangs(hangs) && hangs {
+            warn!(self.log, "the journal's disk does not answer: the other server is told"; "limit_ms" => limit_ms);
+        }
+        hangs
+    }
+
     fn beat(&mut self) {
-        let Some(standing) = self.watching.standing.get() else { return };
+        let Some(mut standing) = self.watching.standing.get() else { return };
+        standing.can_acknowledge &= !self.look_at_the_disk();
         let number = BeatNo(self.watching.number.get().0 + 1);
         self.watching.number.set(number);
         let grants_lease = {

@@ -1,4 +1,4 @@
-//! One sentence of state for people who know neither Linux nor databases. Words, shapes and colours are domain.md §6 to the letter.
+//! One sentence of state for people who know neither Linux nor databases. Words, shapes and colours are fixed: staff learn them once.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub struct Sentence {
     pub colour: &'static str,
 }
 
-/// Which of domain.md's states it is.
+/// Which of the fixed states it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Pair,

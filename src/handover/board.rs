@@ -30,6 +30,9 @@ pub struct Board {
     applied_wanted: AtomicU64,
     /// ReplicationApplier was told that more is confirmed, and has not looked yet.
     applying_asked: AtomicBool,
+    /// When the write and fdatasync under way began; 0 between two.
+    syncing_since: AtomicU64,
+    disk_hangs: AtomicBool,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
 }
@@ -65,6 +68,24 @@ impl Board {
     pub fn set_stored(&self, position: Position) {
         *locked(&self.stored_position) = position;
         self.stored.store(position.sequence.0, SeqCst);
+    }
+
+    pub fn set_syncing_since(&self, since: Option<Moment>) {
+        self.syncing_since.store(since.map_or(0, |since| since.0.max(1)), SeqCst);
+    }
+
+    pub fn syncing_since(&self) -> Option<Moment> {
+        Some(Moment(self.syncing_since.load(SeqCst))).filter(|since| since.0 > 0)
+    }
+
+    /// The disk has not answered for so long that this server is as good as lost, by StateMonitor's word.
+    pub fn disk_hangs(&self) -> bool {
+        self.disk_hangs.load(SeqCst)
+    }
+
+    /// Tells whether that is news.
+    pub fn set_disk_hangs(&self, hangs: bool) -> bool {
+        self.disk_hangs.swap(hangs, SeqCst) != hangs
     }
 
     /// In this server's store.

@@ -107,7 +107,7 @@ fn a_store_that_is_locked_made_by_a_newer_version_or_damaged_is_named_at_the_sta
 fn a_store_from_another_time_or_pair_is_named_at_the_start() {
     let mut pair = Pair::at_work();
     pair.kill_both();
-    let mut change = |what: &str| diesel::sql_query(what).execute(&mut store(&pair)).unwrap();
+    let change = |what: &str| diesel::sql_query(what).execute(&mut store(&pair)).unwrap();
     change("UPDATE applied SET sequence = sequence + 1000");
     says(&pair.config_file(First), &["store", "ahead of the journal"]);
     change("UPDATE applied SET sequence = sequence - 1000, digest = zeroblob(32)");

@@ -19,6 +19,10 @@ impl<A: Application> FailoverCoordinator<A> {
     }
 
     pub(super) fn ask(&mut self, expected: Register, new: Register, ctx: &mut Context<Self>) {
+        if self.storage.board.disk_hangs() {
+            // The retry asks again; until then the other server is the better one.
+            return;
+        }
         let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
         self.asks_under_way += 1;
         let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };

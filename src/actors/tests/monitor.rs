@@ -6,7 +6,7 @@ use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::Patience;
-use crate::model::{BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Role, Sequence, ServerId, Standing};
+use crate::model::{BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Moment, Role, Sequence, ServerId, Standing};
 use crate::wire::heartbeat::{HeartbeatKey, decode, encode};
 use crate::wire::identity::PairSecret;
 use crate::wire::life::LifeNews;
@@ -50,11 +50,15 @@ async fn stage() -> Stage {
 }
 
 impl Stage {
-    /// Waits for the next heartbeat and answers it, as a peer that hears well does.
-    async fn answer_one(&mut self, grants_lease: bool) {
+    async fn next_beat(&mut self) -> (Heartbeat, std::net::SocketAddr) {
         let mut buffer = [0; 512];
         let (len, from) = self.peer.recv_from(&mut buffer).await.unwrap();
-        let beat = decode(&buffer[..len], &self.key, ServerId::B).unwrap();
+        (decode(&buffer[..len], &self.key, ServerId::B).unwrap(), from)
+    }
+
+    /// Waits for the next heartbeat and answers it, as a peer that hears well does.
+    async fn answer_one(&mut self, grants_lease: bool) {
+        let (beat, from) = self.next_beat().await;
         self.number += 1;
         let answer = Heartbeat {
             from: ServerId::B,
@@ -85,6 +89,17 @@ async fn a_peer_that_answers_is_told_and_extends_the_lease() {
     assert!(matches!(stage.events()[..], [Event::PeerBack, Event::PeerSays(_)]));
     let left = stage.board.lease_until().since(clock::now());
     assert!((1..=250).contains(&left), "{left} ms of lease");
+}
+
+#[actix::test]
+async fn a_disk_that_does_not_answer_is_said_in_the_heartbeats_until_it_does() {
+    let mut stage = stage().await;
+    assert!(stage.next_beat().await.0.standing.can_acknowledge);
+    stage.board.set_syncing_since(Some(Moment(1)));
+    while stage.next_beat().await.0.standing.can_acknowledge {}
+    assert!(stage.board.disk_hangs());
+    stage.board.set_syncing_since(None);
+    while !stage.next_beat().await.0.standing.can_acknowledge {}
 }
 
 #[actix::test]
