@@ -28,6 +28,8 @@ mod digests;
 mod faults;
 #[path = "storage/killed.rs"]
 mod killed;
+#[path = "storage/plans.rs"]
+mod plans;
 #[path = "storage/rows.rs"]
 mod rows;
 
