@@ -26,6 +26,8 @@ mod beside;
 mod digests;
 #[path = "storage/faults.rs"]
 mod faults;
+#[path = "storage/forgotten.rs"]
+mod forgotten;
 #[path = "storage/killed.rs"]
 mod killed;
 #[path = "storage/plans.rs"]

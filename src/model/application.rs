@@ -13,6 +13,12 @@ pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + S
 
     fn key(&self) -> Self::Key;
 
+    /// The first day whose command records are kept, if it is this row that says so. Every entry with such a row takes a few older
+    /// records along.
+    fn records_kept_from(&self) -> Option<i32> {
+        None
+    }
+
     /// Whether a later command may ask for this row by its key. Lines that are only ever appended need no place in a cache.
     fn is_asked_for(&self) -> bool {
         true
@@ -197,7 +203,7 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
         now: UnixMs,
     ) -> Result<Verdict<Self::Query>, Unavailable>;
 
-    /// The business day that a record made now belongs to, and whether `known_day` lies before the records kept (COMMAND_TOO_OLD).
+    /// The business day that a record made now belongs to, and the first one whose records are kept.
     ///
     /// # Errors
     /// [`Unavailable`] as [`Rows::get`].
@@ -212,6 +218,14 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
 pub struct Day {
     pub current: Option<i32>,
     pub records_kept_from: Option<i32>,
+}
+
+impl Day {
+    /// Whether the record of a command made on the day `known` may have left already, so that nobody can tell whether the command was
+    /// executed: it is refused (COMMAND_TOO_OLD). A terminal that names no day has to give up by itself while records are kept.
+    pub fn has_forgotten(&self, known: Option<i32>) -> bool {
+        known.zip(self.records_kept_from).is_some_and(|(known, kept)| known < kept)
+    }
 }
 
 /// Refusals that the pair gives for every application; the texts are the application's.

@@ -11,6 +11,7 @@ mod connection;
 mod digest;
 mod engines;
 mod error;
+mod forget;
 mod pair;
 mod place;
 mod pool;
@@ -21,6 +22,7 @@ pub use connection::StoreConnection;
 pub use digest::{StoreDigest, TableDigest};
 pub use engines::open;
 pub use error::StoreError;
+pub use forget::FORGOTTEN_PER_ENTRY;
 pub use pair::StoredRecord;
 pub use place::Place;
 pub use pool::ReadPool;
@@ -48,7 +50,7 @@ pub trait Store<A: Application>: Send {
     fn applied(&mut self) -> Result<Position, StoreError>;
 
     /// Applies entries that follow what is applied, in one transaction with the position; gives the position after them. An empty
-    /// batch changes nothing.
+    /// batch changes nothing. Records that the application keeps no longer leave in the same transaction, a few for each entry.
     ///
     /// # Errors
     /// [`StoreError`]: `NotNext` for a gap, a repetition or a lower epoch; `Refused` for poison, naming the row.
@@ -69,6 +71,12 @@ pub trait Store<A: Application>: Send {
     /// # Errors
     /// [`StoreError`].
     fn find_record(&mut self, terminal: &TerminalId, command: &CommandId) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Records up to here have left as too old; those behind it are all there. Whoever remembers their commands may forget them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn records_forgotten_through(&mut self) -> Result<Sequence, StoreError>;
 
     /// Every record's identity and place, in order; memory is bounded by a page.
     ///

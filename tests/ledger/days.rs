@@ -2,7 +2,8 @@
 
 use duplex::ledger::rows::{DayState, Key, Row};
 use duplex::ledger::sample;
-use duplex::model::Application;
+use duplex::model::application::PairCode;
+use duplex::model::{Application, Row as _, Status};
 use serde_json::json;
 
 use crate::world::{DAY, TODAY, World};
@@ -121,6 +122,31 @@ fn records_are_kept_for_fourteen_closed_days() {
     assert_eq!(world.site().records_kept_from, Some(DAY + 1));
     let day = world.ledger.day(&mut world.rows).unwrap();
     assert_eq!((day.current, day.records_kept_from), (Some(DAY + 31), Some(DAY + 1)));
+}
+
+#[test]
+fn a_command_made_before_the_days_whose_records_are_kept_is_too_old() {
+    let mut world = World::open();
+    for date in 2..=16 {
+        next_day(&mut world, &format!("2026-07-{date:02}"));
+    }
+    let day = world.ledger.day(&mut world.rows).unwrap();
+    assert_eq!(day.records_kept_from, Some(DAY + 1));
+    assert!(day.has_forgotten(Some(DAY)));
+    assert!(!day.has_forgotten(Some(DAY + 1)) && !day.has_forgotten(Some(DAY + 15)));
+    assert!(!day.has_forgotten(None), "such a terminal gives up by itself");
+    let refusal = world.ledger.refusal(PairCode::CommandTooOld);
+    assert_eq!((refusal.code.as_str(), refusal.status), ("COMMAND_TOO_OLD", Status::Rejected));
+}
+
+#[test]
+fn the_sites_row_says_from_which_day_on_records_are_kept() {
+    let mut world = World::open();
+    for date in 2..=15 {
+        next_day(&mut world, &format!("2026-07-{date:02}"));
+    }
+    let saying: Vec<_> = world.rows.0.values().filter_map(|row| row.records_kept_from()).collect();
+    assert_eq!(saying, [DAY]);
 }
 
 #[test]
