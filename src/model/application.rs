@@ -178,6 +178,25 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
         Ok(body.to_owned())
     }
 
+    /// Whether a terminal may cause a slow step, so that a stranger cannot keep everybody else waiting: known, enabled, right key, as the
+    /// rows at hand have it. Asked before [`Application::prepare`]; these rows may be a little old, and [`Application::identify`] has the
+    /// last word.
+    ///
+    /// # Errors
+    /// [`Unavailable`] as [`Rows::get`].
+    fn may_prepare(&self, _terminal: &TerminalId, _key: &str, _rows: &mut dyn Rows<Self::Row>) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
+    /// The body to parse in place of the prepared one if [`Application::may_prepare`] said no. Such a command is refused by
+    /// [`Application::identify`]; if the rows have changed since, its answer is `retry`.
+    ///
+    /// # Errors
+    /// [`Bad`] names the field, as [`Application::prepare`] would.
+    fn unprepared(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        Ok(body.to_owned())
+    }
+
     /// The checks that stand before server mode and repeated id: terminal known and enabled, key. `Some` is the refusal, never stored.
     ///
     /// # Errors

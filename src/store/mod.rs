@@ -29,7 +29,7 @@ pub use pool::ReadPool;
 pub use table::StoredRow;
 
 use crate::model::entry::SharedEntry;
-use crate::model::{Application, CommandId, Position, Row, Sequence, TerminalId};
+use crate::model::{Application, CommandId, Position, Row, Rows, Sequence, TerminalId, Unavailable};
 
 /// An application whose questions a store can answer, in the application's own Diesel queries.
 pub trait Answers: Application {
@@ -38,6 +38,15 @@ pub trait Answers: Application {
     /// # Errors
     /// What the engine says.
     fn answer(query: &Self::Query, conn: &mut StoreConnection) -> diesel::QueryResult<Self::Found>;
+}
+
+/// Rows by key as of what is applied: behind what was executed, so good for nothing that decides a command.
+pub struct AppliedRows<'a, A: Application>(pub &'a mut dyn Store<A>);
+
+impl<A: Application> Rows<A::Row> for AppliedRows<'_, A> {
+    fn get(&mut self, key: &<A::Row as Row>::Key) -> Result<Option<A::Row>, Unavailable> {
+        self.0.row(key).map_err(|error| Unavailable(error.to_string()))
+    }
 }
 
 /// One store, used by one thread. Every call may fail as [`StoreError`] says and leaves nothing half done; after a failure the next

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 use duplex::ledger::rows::{Account, Key, Row};
-use duplex::model::{CommandId, Epoch, Image, Position, Row as _, Sequence, TerminalId};
-use duplex::store::{StoreError, StoredRow};
+use duplex::model::{CommandId, Epoch, Image, Position, Row as _, Rows as _, Sequence, TerminalId};
+use duplex::store::{AppliedRows, StoreError, StoredRow};
 
 use crate::database::Database;
 use crate::history::{AccountsOf, History, account, account_key, card, every_kind_of_row, record};
@@ -124,6 +124,13 @@ on_both_engines! {
         let (mut store, mut history) = (database.open(), History::default());
         store.apply(&[history.puts([Row::Account(account(7, 40)), Row::Account(account(8, 50))])]).expect("applied");
         assert_eq!(store.query(&AccountsOf(7)), Ok(vec![(Account::id_of(7, 1), 40)]));
+    }
+
+    fn rows_by_key_are_those_that_are_applied(database: &Database) {
+        let (mut store, mut history) = (database.open(), History::default());
+        assert_eq!(AppliedRows(store.as_mut()).get(&account_key(1)), Ok(None));
+        store.apply(&[history.puts([Row::Account(account(1, 10))])]).expect("applied");
+        assert_eq!(AppliedRows(store.as_mut()).get(&account_key(1)), Ok(Some(Row::Account(account(1, 10)))));
     }
 
     fn a_full_image_heals_a_column_that_it_did_not_mean_to_change(database: &Database) {
