@@ -19,6 +19,8 @@ mod payouts;
 mod random;
 #[path = "ledger/site.rs"]
 mod site;
+#[path = "ledger/strangers.rs"]
+mod strangers;
 #[path = "ledger/tampering.rs"]
 mod tampering;
 #[path = "ledger/texts.rs"]

@@ -3,9 +3,10 @@
 //! Every list is paged by its key. **Invariant:** no hash of a PIN, a key or a password stands in any line.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text};
 
+use super::answers::{numbers_of, totals};
 use super::calendar::text_from_day;
+use super::query::DayTotal;
 use super::rows::{Account, BusinessDay, DayState, LedgerRow, Member, Rate, Terminal, TerminalKind};
 use super::secrets::same_hash;
 use super::texts::Code;
@@ -161,50 +162,16 @@ fn ledger_of(conn: &mut StoreConnection, account: &Account, (after, last): (i64,
     Ok(lines)
 }
 
-/// A day's ledger numbers: behind the first, up to and with the second. Days follow one another and each row belongs to the day that
-/// is open when it is written, so a day is one piece of the ledger, which has no index by day.
-fn numbers_of(conn: &mut StoreConnection, row: &BusinessDay) -> QueryResult<(i64, i64)> {
-    use crate::schema::business_day;
-    let before: Option<i64> = business_day::table
-        .filter(business_day::day.lt(row.day))
-        .order(business_day::day.desc())
-        .select(business_day::last_ledger_no)
-        .first(conn)
-        .optional()?;
-    let last = if row.state == DayState::Closed { row.last_ledger_no } else { i64::MAX };
-    Ok((before.unwrap_or(0), last))
-}
-
-#[derive(QueryableByName)]
-struct Total {
-    #[diesel(sql_type = BigInt)]
-    rate_id: i64,
-    #[diesel(sql_type = Text)]
-    kind: String,
-    #[diesel(sql_type = BigInt)]
-    rows: i64,
-    #[diesel(sql_type = BigInt)]
-    units: i64,
-}
-
 /// What a business day came to, by rate and kind; so far, if it is not closed. `None`: there was no such day.
 ///
 /// # Errors
 /// What the engine says.
 pub fn day_totals(conn: &mut StoreConnection, day: i32) -> QueryResult<Option<Lines>> {
     let Some(row) = BusinessDay::get(conn, &(day,))? else { return Ok(None) };
-    let (before, last) = numbers_of(conn, &row)?;
-    let sums = format!(
-        "SELECT account_id % {0} AS rate_id, kind, COUNT(*) AS rows, CAST(SUM(delta) AS BIGINT) AS units FROM ledger \
-         WHERE ledger_no > $1 AND ledger_no <= $2 AND day = $3 GROUP BY account_id % {0}, kind",
-        Rate::ID_MAX + 1
-    );
-    let sums = diesel::sql_query(sums).bind::<BigInt, _>(before).bind::<BigInt, _>(last).bind::<Integer, _>(day);
-    let mut totals: Vec<Total> = sums.load(conn)?;
-    // Not by the engine: the two order texts each in its own way.
-    totals.sort_by(|a, b| (a.rate_id, &a.kind).cmp(&(b.rate_id, &b.kind)));
+    let (before, _) = numbers_of(conn, &row)?;
+    let totals = totals(conn, &row)?;
     let rates = Rate::page(conn, None, Rate::ID_MAX)?;
-    let cells = |total: Total| {
+    let cells = |total: DayTotal| {
         let rate = rates.iter().find(|rate| rate.rate_id == total.rate_id);
         let medium = rate.map_or(Cell::Empty, |rate| word(&rate.medium));
         let name = rate.map_or(Cell::Empty, |rate| Cell::Text(rate.name.clone()));
@@ -213,7 +180,7 @@ pub fn day_totals(conn: &mut StoreConnection, day: i32) -> QueryResult<Option<Li
             Cell::Number(total.rate_id),
             name,
             medium,
-            Cell::Text(total.kind),
+            word(&total.kind),
             Cell::Number(total.rows),
             Cell::Number(total.units),
         ]

@@ -11,7 +11,8 @@ use crate::model::{Draft, Request, Unavailable, UnixMs};
 /// Why a command went no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Final. What was drafted stands: a command makes its last refusal before it drafts, so that is a PIN counter or an audit event.
+    /// Final. What was drafted stands: a command makes its last refusal before it drafts, so that is a PIN counter, an audit event, or
+    /// a day that prepares to close.
     Refused(Refusal),
     Unavailable(Unavailable),
 }

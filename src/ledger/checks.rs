@@ -27,7 +27,7 @@ use super::secrets::same_hash;
 use super::session::{CardSession, StaffSession, Unverified};
 use super::texts::{Code, Refusal};
 use super::{reads, worth};
-use crate::model::{Draft, Request, Unavailable};
+use crate::model::{Draft, TerminalId, Unavailable};
 
 /// Misses after which a PIN is locked [A].
 const PIN_FAIL_MAX: i64 = 3;
@@ -38,14 +38,14 @@ const TOKEN_LEN_MAX: usize = 512;
 ///
 /// # Errors
 /// [`Unavailable`] if the terminal's row cannot be read.
-pub fn identify<C>(request: &Request<C>, draft: &mut Draft<'_, Row>) -> Result<Option<Code>, Unavailable> {
-    let Some(terminal) = reads::terminal(draft, &request.terminal_id.0)? else {
+pub fn identify(terminal: &TerminalId, key: &str, draft: &mut Draft<'_, Row>) -> Result<Option<Code>, Unavailable> {
+    let Some(terminal) = reads::terminal(draft, &terminal.0)? else {
         return Ok(Some(Code::UnknownTerminal));
     };
     if !terminal.enabled {
         return Ok(Some(Code::TerminalDisabled));
     }
-    let right = same_hash(blake3::hash(request.key.as_bytes()).as_bytes(), &terminal.key_hash);
+    let right = same_hash(blake3::hash(key.as_bytes()).as_bytes(), &terminal.key_hash);
     Ok((!right).then_some(Code::WrongKey))
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::application::{Day, PairCode};
-use crate::model::{Application, Bad, Draft, Request, Response, Rows, Status, Unavailable, UnixMs, Verdict};
+use crate::model::{Application, Bad, Draft, Request, Response, Rows, Status, TerminalId, Unavailable, UnixMs, Verdict};
 
 pub mod analysis;
 pub mod answers;
@@ -68,8 +68,16 @@ impl Application for Ledger {
         commands::sign_in::derive(body, &self.secrets)
     }
 
+    fn may_prepare(&self, terminal: &TerminalId, key: &str, rows: &mut dyn Rows<Row>) -> Result<bool, Unavailable> {
+        Ok(checks::identify(terminal, key, &mut Draft::new(rows))?.is_none())
+    }
+
+    fn unprepared(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        commands::sign_in::without_password(body)
+    }
+
     fn identify(&self, request: &Request<Command>, rows: &mut dyn Rows<Row>) -> Result<Option<Response>, Unavailable> {
-        let refused = checks::identify(request, &mut Draft::new(rows))?;
+        let refused = checks::identify(&request.terminal_id, &request.key, &mut Draft::new(rows))?;
         Ok(refused.map(|code| texts::Refusal::from(code).response()))
     }
 

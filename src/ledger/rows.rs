@@ -345,6 +345,10 @@ pub enum Key {
 impl ModelRow for Row {
     type Key = Key;
 
+    fn records_kept_from(&self) -> Option<i32> {
+        if let Self::Site(site) = self { site.records_kept_from } else { None }
+    }
+
     fn is_asked_for(&self) -> bool {
         !matches!(self, Self::Ledger(_) | Self::AuditEvent(_))
     }

@@ -13,6 +13,12 @@ pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + S
 
     fn key(&self) -> Self::Key;
 
+    /// The first day whose command records are kept, if it is this row that says so. Every entry with such a row takes a few older
+    /// records along.
+    fn records_kept_from(&self) -> Option<i32> {
+        None
+    }
+
     /// Whether a later command may ask for this row by its key. Lines that are only ever appended need no place in a cache.
     fn is_asked_for(&self) -> bool {
         true
@@ -172,6 +178,25 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
         Ok(body.to_owned())
     }
 
+    /// Whether a terminal may cause a slow step, so that a stranger cannot keep everybody else waiting: known, enabled, right key, as the
+    /// rows at hand have it. Asked before [`Application::prepare`]; these rows may be a little old, and [`Application::identify`] has the
+    /// last word.
+    ///
+    /// # Errors
+    /// [`Unavailable`] as [`Rows::get`].
+    fn may_prepare(&self, _terminal: &TerminalId, _key: &str, _rows: &mut dyn Rows<Self::Row>) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
+    /// The body to parse in place of the prepared one if [`Application::may_prepare`] said no. Such a command is refused by
+    /// [`Application::identify`]; if the rows have changed since, its answer is `retry`.
+    ///
+    /// # Errors
+    /// [`Bad`] names the field, as [`Application::prepare`] would.
+    fn unprepared(&self, _name: &str, body: &str) -> Result<String, Bad> {
+        Ok(body.to_owned())
+    }
+
     /// The checks that stand before server mode and repeated id: terminal known and enabled, key. `Some` is the refusal, never stored.
     ///
     /// # Errors
@@ -197,7 +222,7 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
         now: UnixMs,
     ) -> Result<Verdict<Self::Query>, Unavailable>;
 
-    /// The business day that a record made now belongs to, and whether `known_day` lies before the records kept (COMMAND_TOO_OLD).
+    /// The business day that a record made now belongs to, and the first one whose records are kept.
     ///
     /// # Errors
     /// [`Unavailable`] as [`Rows::get`].
@@ -212,6 +237,14 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
 pub struct Day {
     pub current: Option<i32>,
     pub records_kept_from: Option<i32>,
+}
+
+impl Day {
+    /// Whether the record of a command made on the day `known` may have left already, so that nobody can tell whether the command was
+    /// executed: it is refused (COMMAND_TOO_OLD). A terminal that names no day has to give up by itself while records are kept.
+    pub fn has_forgotten(&self, known: Option<i32>) -> bool {
+        known.zip(self.records_kept_from).is_some_and(|(known, kept)| known < kept)
+    }
 }
 
 /// Refusals that the pair gives for every application; the texts are the application's.

@@ -5,6 +5,7 @@ use diesel::result::Error as Engine;
 
 use super::connection::{StoreConnection, write};
 use super::error::{Failure, StoreError};
+use super::forget::forget_old;
 use super::pair::{Applied, EpochStart, RecordRow};
 use super::table::{StoredRow, Table};
 use crate::model::entry::SharedEntry;
@@ -33,6 +34,7 @@ pub(super) fn apply<R: StoredRow>(
         let starts = epoch_starts(before, entries);
         EpochStart::put_all(conn, &starts.iter().collect::<Vec<_>>())?;
         Applied::put_all(conn, &[&Applied::at(after)])?;
+        forget_old(conn, entries)?;
         Ok(after)
     })
     .map_err(|failure| match failure.at(place) {

@@ -10,6 +10,7 @@ use super::column::Restore;
 use super::connection::{Purpose, StoreConnection, connect, migrate, snapshot};
 use super::digest::{StoreDigest, digest};
 use super::error::{Failure, StoreError};
+use super::forget::forgotten_through;
 use super::pair::{RecordRow, StoredRecord};
 use super::place::Place;
 use super::table::{StoredRow, Table};
@@ -94,6 +95,13 @@ where
     fn find_record(&mut self, terminal: &TerminalId, command: &CommandId) -> Result<Option<StoredRecord>, StoreError> {
         let sequence = self.read(|conn| sequence_of(conn, terminal, command))?;
         sequence.map_or(Ok(None), |sequence| Store::<A>::record(self, sequence))
+    }
+
+    fn records_forgotten_through(&mut self) -> Result<Sequence, StoreError> {
+        self.at_one_moment(|conn, place| {
+            let applied = applied(conn, place)?.sequence;
+            Ok(forgotten_through(conn)?.unwrap_or(applied))
+        })
     }
 
     fn for_each_record(&mut self, visit: &mut dyn FnMut(&TerminalId, &CommandId, Sequence)) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ mod connection;
 mod digest;
 mod engines;
 mod error;
+mod forget;
 mod pair;
 mod place;
 mod pool;
@@ -21,13 +22,14 @@ pub use connection::StoreConnection;
 pub use digest::{StoreDigest, TableDigest};
 pub use engines::open;
 pub use error::StoreError;
+pub use forget::FORGOTTEN_PER_ENTRY;
 pub use pair::StoredRecord;
 pub use place::Place;
 pub use pool::ReadPool;
 pub use table::StoredRow;
 
 use crate::model::entry::SharedEntry;
-use crate::model::{Application, CommandId, Position, Row, Sequence, TerminalId};
+use crate::model::{Application, CommandId, Position, Row, Rows, Sequence, TerminalId, Unavailable};
 
 /// An application whose questions a store can answer, in the application's own Diesel queries.
 pub trait Answers: Application {
@@ -36,6 +38,15 @@ pub trait Answers: Application {
     /// # Errors
     /// What the engine says.
     fn answer(query: &Self::Query, conn: &mut StoreConnection) -> diesel::QueryResult<Self::Found>;
+}
+
+/// Rows by key as of what is applied: behind what was executed, so good for nothing that decides a command.
+pub struct AppliedRows<'a, A: Application>(pub &'a mut dyn Store<A>);
+
+impl<A: Application> Rows<A::Row> for AppliedRows<'_, A> {
+    fn get(&mut self, key: &<A::Row as Row>::Key) -> Result<Option<A::Row>, Unavailable> {
+        self.0.row(key).map_err(|error| Unavailable(error.to_string()))
+    }
 }
 
 /// One store, used by one thread. Every call may fail as [`StoreError`] says and leaves nothing half done; after a failure the next
@@ -48,7 +59,7 @@ pub trait Store<A: Application>: Send {
     fn applied(&mut self) -> Result<Position, StoreError>;
 
     /// Applies entries that follow what is applied, in one transaction with the position; gives the position after them. An empty
-    /// batch changes nothing.
+    /// batch changes nothing. Records that the application keeps no longer leave in the same transaction, a few for each entry.
     ///
     /// # Errors
     /// [`StoreError`]: `NotNext` for a gap, a repetition or a lower epoch; `Refused` for poison, naming the row.
@@ -69,6 +80,12 @@ pub trait Store<A: Application>: Send {
     /// # Errors
     /// [`StoreError`].
     fn find_record(&mut self, terminal: &TerminalId, command: &CommandId) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Records up to here have left as too old; those behind it are all there. Whoever remembers their commands may forget them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn records_forgotten_through(&mut self) -> Result<Sequence, StoreError>;
 
     /// Every record's identity and place, in order; memory is bounded by a page.
     ///

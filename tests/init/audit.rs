@@ -25,6 +25,20 @@ fn an_untouched_pair_holds() {
 }
 
 #[test]
+fn a_pair_holds_while_old_records_leave_however_each_server_batched_its_entries() {
+    let history = History::of_fifteen_days();
+    let server = Postgres::shared();
+    let servers = Servers::of_two_engines(&history, server.new_database());
+    let again = Servers::each([&history.entries; 2].map(Vec::as_slice), [history.entries.len() - 1; 2]);
+    let mut store = store::open::<Ledger>(&again.target(0).store).unwrap();
+    store.apply(&history.entries[history.entries.len() - 1..]).unwrap();
+    assert_eq!(store.digest(), store::open::<Ledger>(&servers.target(1).store).unwrap().digest());
+    assert_eq!(store.records_forgotten_through().unwrap().0, 5);
+    let report = servers.audit();
+    assert!(report.holds && report.digests_equal == Some(true), "{report}");
+}
+
+#[test]
 fn a_pair_with_a_different_engine_on_each_side_holds() {
     let server = Postgres::shared();
     let report = Servers::of_two_engines(&History::of_a_day(), server.new_database()).audit();

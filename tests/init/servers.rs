@@ -14,12 +14,14 @@ use duplex::store;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::world::{DAY, TODAY, World, secrets};
+use crate::world::{TODAY, World, secrets};
 
 /// What was done, entry by entry.
 #[derive(Clone, Default)]
 pub struct History {
     pub entries: Vec<SharedEntry<Row>>,
+    /// Of the records to come.
+    day: Option<i32>,
 }
 
 impl History {
@@ -36,6 +38,21 @@ impl History {
             day.history
         });
         made.clone()
+    }
+
+    /// Fifteen days closed, each with a deposit: records of the first one are kept no longer, and some of them have left.
+    pub fn of_fifteen_days() -> Self {
+        let mut day = Day::begun();
+        for date in 1..=15 {
+            day.during(|world| drop(world.ok("office", "close_day", &json!({"date": format!("2026-07-{date:02}")}))));
+            if date < 15 {
+                let next = json!({"date": format!("2026-07-{:02}", date + 1), "confirm": true});
+                day.during(|world| drop(world.ok("office", "open_day", &next)));
+                let deposit = json!({"card_id": "card-1", "rate_id": 1, "units": 1});
+                day.during(|world| drop(world.ok("counter", "deposit", &deposit)));
+            }
+        }
+        day.history
     }
 
     /// One draw is done, another one is not.
@@ -57,7 +74,7 @@ impl History {
             terminal_id: terminal.clone(),
             command_id: command,
             body_hash: [1; 16],
-            day: Some(DAY),
+            day: self.day,
             response: postcard::to_stdvec(response).unwrap(),
         };
         let sealed = seal(&before, Epoch(before.epoch.0.max(1)), Entry { images, record }).unwrap();
@@ -101,6 +118,7 @@ impl Day {
     /// One entry for each answer stored by `work`; the last one carries the rows.
     fn during(&mut self, work: impl FnOnce(&mut World)) {
         let (rows, answered) = (self.world.rows.0.clone(), self.world.records.len());
+        self.history.day = self.world.site().current_day;
         work(&mut self.world);
         let changed = self.world.rows.0.iter().filter(|(key, row)| rows.get(*key) != Some(*row));
         let mut images: Vec<_> = changed.map(|(_, row)| Image::Put(row.clone())).collect();

@@ -2,7 +2,8 @@
 
 use duplex::ledger::rows::{DayState, Key, Row};
 use duplex::ledger::sample;
-use duplex::model::Application;
+use duplex::model::application::PairCode;
+use duplex::model::{Application, Row as _, Status};
 use serde_json::json;
 
 use crate::world::{DAY, TODAY, World};
@@ -56,16 +57,36 @@ fn after_begin_close_deposits_go_on_and_new_payouts_do_not() {
 }
 
 #[test]
-fn a_day_with_open_payouts_is_not_closed_and_they_are_listed() {
+fn a_day_with_open_payouts_is_not_closed_but_prepares_to_close_and_they_are_listed() {
     let mut world = World::with_member(500);
     let session = world.session("seat-1", "card-1");
     world.ok("seat-1", "authorise_payout", &json!({"session": session, "rate_id": 1, "units": 125}));
     let refused = world.send("office", "close_day", &json!({"date": TODAY}));
+    assert!(refused.stored);
     assert_eq!((refused.code(), refused.number("count")), ("OPEN_PAYOUTS", 1));
     assert_eq!(refused.body()["payouts"], json!([{"payout_id": 1, "terminal_id": "seat-1", "units": 125}]));
-    assert_eq!(world.days()[0].state, DayState::Open);
+    assert_eq!(world.days()[0].state, DayState::Closing);
+    assert_eq!(world.events().pop().unwrap().kind, "close_begun");
+    assert_eq!(world.findings(), []);
+}
+
+#[test]
+fn once_a_close_was_tried_no_payout_begins_and_trying_again_closes_when_the_last_is_completed() {
+    let mut world = World::with_member(500);
+    let session = world.session("seat-1", "card-1");
+    let draw = json!({"session": session, "rate_id": 1, "units": 125});
+    world.ok("seat-1", "authorise_payout", &draw);
+    assert_eq!(world.refused("office", "close_day", &json!({"date": TODAY})), "OPEN_PAYOUTS");
+    let other = world.session("seat-2", "card-1");
+    let elsewhere = json!({"session": other, "rate_id": 1, "units": 125});
+    assert_eq!(world.refused("seat-2", "authorise_payout", &elsewhere), "HALL_CLOSED");
+    world.ok("counter", "deposit", &json!({"card_id": "card-1", "rate_id": 1, "units": 1}));
+    assert_eq!(world.refused("office", "close_day", &json!({"date": TODAY})), "OPEN_PAYOUTS");
+    assert_eq!(world.events().iter().filter(|event| event.kind == "close_begun").count(), 1, "said once");
     world.ok("seat-1", "complete_payout", &json!({"payout_id": 1, "delivered": 0}));
     world.ok("office", "close_day", &json!({"date": TODAY}));
+    assert_eq!(world.days()[0].state, DayState::Closed);
+    assert_eq!(world.findings(), []);
 }
 
 #[test]
@@ -101,6 +122,31 @@ fn records_are_kept_for_fourteen_closed_days() {
     assert_eq!(world.site().records_kept_from, Some(DAY + 1));
     let day = world.ledger.day(&mut world.rows).unwrap();
     assert_eq!((day.current, day.records_kept_from), (Some(DAY + 31), Some(DAY + 1)));
+}
+
+#[test]
+fn a_command_made_before_the_days_whose_records_are_kept_is_too_old() {
+    let mut world = World::open();
+    for date in 2..=16 {
+        next_day(&mut world, &format!("2026-07-{date:02}"));
+    }
+    let day = world.ledger.day(&mut world.rows).unwrap();
+    assert_eq!(day.records_kept_from, Some(DAY + 1));
+    assert!(day.has_forgotten(Some(DAY)));
+    assert!(!day.has_forgotten(Some(DAY + 1)) && !day.has_forgotten(Some(DAY + 15)));
+    assert!(!day.has_forgotten(None), "such a terminal gives up by itself");
+    let refusal = world.ledger.refusal(PairCode::CommandTooOld);
+    assert_eq!((refusal.code.as_str(), refusal.status), ("COMMAND_TOO_OLD", Status::Rejected));
+}
+
+#[test]
+fn the_sites_row_says_from_which_day_on_records_are_kept() {
+    let mut world = World::open();
+    for date in 2..=15 {
+        next_day(&mut world, &format!("2026-07-{date:02}"));
+    }
+    let saying: Vec<_> = world.rows.0.values().filter_map(|row| row.records_kept_from()).collect();
+    assert_eq!(saying, [DAY]);
 }
 
 #[test]

@@ -96,7 +96,6 @@ pub const FUNCTION_LINES_MAX: usize = 60;
 pub const LONG_FILES: &[(&str, usize, &str)] = &[
     ("tests/lab.rs", 419, "one scenario, one test; the next one opens a file of its own"),
     ("tests/support/pair.rs", 452, "one toolkit for two suites; to be parted"),
-    ("tests/storage.rs", 503, "one conformance suite for both engines"),
 ];
 
 /// (file, function, ceiling of its own, reason)

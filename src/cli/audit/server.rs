@@ -39,7 +39,7 @@ fn no_site() -> Finding {
 fn invariants(moment: &Moment<'_>, site: &Site) -> Vec<Finding> {
     // The ledger is kept from its first row on, so nothing was there before it.
     let opening = BTreeMap::new();
-    let (answers, mut undecodable) = (answers(moment), Vec::new());
+    let (answers, mut undecodable) = (answers(moment, site.records_kept_from), Vec::new());
     let answers = answers.filter_map(|answer| answer.map_err(|finding| undecodable.push(finding)).ok());
     let of_records = invariants::records(site.records_kept_from, ledger(moment), answers);
     [
@@ -77,8 +77,10 @@ rows_of! {
 
 type Answer = (TerminalId, CommandId, Response);
 
-fn answers(moment: &Moment<'_>) -> impl Iterator<Item = Result<Answer, Finding>> {
-    moment.records().map(|Record { sequence, terminal_id, command_id, response, .. }| match postcard::from_bytes(&response) {
+/// The answers that are kept. Older records leave a few at a time, and so may still be there.
+fn answers(moment: &Moment<'_>, kept_from: Option<i32>) -> impl Iterator<Item = Result<Answer, Finding>> {
+    let is_kept = move |record: &Record| record.day.zip(kept_from).is_none_or(|(day, first)| day >= first);
+    moment.records().filter(is_kept).map(|Record { sequence, terminal_id, command_id, response, .. }| match postcard::from_bytes(&response) {
         Ok(response) => Ok((terminal_id, command_id, response)),
         Err(error) => {
             let (key, expected) = (sequence.0.to_string(), "an answer that can be read".to_owned());

@@ -24,13 +24,18 @@ struct Answer {
 impl Operation for BeginClose {
     fn execute(&self, call: &mut Call<'_, '_>) -> Result<Outcome, Stop> {
         let mut row = current_day(call, self.date)?;
-        if row.state == DayState::Open {
-            row.state = DayState::Closing;
-            call.draft.put(Row::BusinessDay(row));
-            call.event("close_begun", About::default(), "");
-        }
+        begin(call, &mut row);
         let date = calendar::text_from_day(self.date.day());
         Outcome::done(&Answer { date, state: DayState::Closing })
+    }
+}
+
+/// From here on no new payouts; nothing if that has been said before.
+pub(super) fn begin(call: &mut Call<'_, '_>, row: &mut BusinessDay) {
+    if row.state == DayState::Open {
+        row.state = DayState::Closing;
+        call.draft.put(Row::BusinessDay(row.clone()));
+        call.event("close_begun", About::default(), "");
     }
 }
 

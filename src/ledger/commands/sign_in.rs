@@ -9,7 +9,7 @@ use crate::ledger::reads;
 use crate::ledger::rows::{Staff, StaffRole};
 use crate::ledger::secrets::{Secrets, same_hash};
 use crate::ledger::session::{self, Claim, StaffSession};
-use crate::ledger::texts::Code;
+use crate::ledger::texts::{self, Code};
 use crate::model::Bad;
 
 /// The body as DataUpdater sees it; a terminal sends the password itself, see [`derive`].
@@ -17,7 +17,24 @@ use crate::model::Bad;
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     staff_id: StaffId,
-    password_hash: Hash32,
+    /// `None`: never derived, see [`without_password`].
+    password_hash: Option<Hash32>,
+}
+
+/// The body as a terminal sends it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FromOutside {
+    staff_id: StaffId,
+    password: Text<128>,
+}
+
+/// The body as it goes on.
+#[derive(Serialize)]
+struct Inside<'a> {
+    staff_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_hash: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -35,29 +52,34 @@ struct Answer<'a> {
 /// # Errors
 /// [`Bad`] names the field.
 pub fn derive(body: &str, secrets: &Secrets) -> Result<String, Bad> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct FromOutside {
-        staff_id: StaffId,
-        password: Text<128>,
-    }
-    #[derive(Serialize)]
-    struct Derived<'a> {
-        staff_id: &'a str,
-        password_hash: String,
-    }
     let came: FromOutside = fields::read(body)?;
     let staff_id = came.staff_id.as_str();
     let hash = secrets.password_hash(staff_id, came.password.as_str());
     let hash = hash.map_err(|error| fields::bad("password", &format!("cannot be hashed now: {error}")))?;
-    let password_hash = blake3::Hash::from_bytes(hash).to_hex().to_string();
-    Ok(crate::ledger::texts::json(&Derived { staff_id, password_hash }))
+    let password_hash = Some(blake3::Hash::from_bytes(hash).to_hex().to_string());
+    Ok(texts::json(&Inside { staff_id, password_hash }))
+}
+
+/// The body that goes on for a terminal that is not known where the password would be derived: read as strictly, and never slow.
+///
+/// # Errors
+/// [`Bad`] names the field.
+pub fn without_password(body: &str) -> Result<String, Bad> {
+    let came: FromOutside = fields::read(body)?;
+    Ok(texts::json(&Inside { staff_id: came.staff_id.as_str(), password_hash: None }))
 }
 
 impl Operation for SignIn {
+    /// Nothing was tried, so nothing is written down.
+    fn idle(&self) -> bool {
+        self.password_hash.is_none()
+    }
+
     fn execute(&self, call: &mut Call<'_, '_>) -> Result<Outcome, Stop> {
+        // The terminal became known on the way here: next time its password is derived.
+        let given = self.password_hash.as_ref().ok_or(Code::Busy)?;
         let staff = reads::staff(call.draft, self.staff_id.as_str())?;
-        let right = staff.filter(|staff| staff.active && same_hash(&staff.password_hash, &self.password_hash.0));
+        let right = staff.filter(|staff| staff.active && same_hash(&staff.password_hash, &given.0));
         let Some(staff) = right else {
             call.event("sign_in_refused", About::default(), self.staff_id.as_str());
             return Err(Code::WrongPassword.into());
