@@ -48,6 +48,8 @@ pub struct ReplicationApplier<A: Application> {
     /// Tells the checkpoint thread that the store has grown.
     checkpoints: Option<std::sync::mpsc::SyncSender<Sequence>>,
     checkpointed: Sequence,
+    /// Ids up to here are no longer remembered.
+    forgotten: Sequence,
     log_of_store: Arc<checkpoint::Log>,
     last_batch: Option<Instant>,
     /// A timer will go on: more entries may share the next transaction.
@@ -67,6 +69,7 @@ impl<A: Application> ReplicationApplier<A> {
             store: None,
             checkpoints: None,
             checkpointed: Sequence(0),
+            forgotten: Sequence(0),
             log_of_store: Arc::default(),
             last_batch: None,
             pausing: false,
@@ -129,6 +132,7 @@ impl<A: Application> ReplicationApplier<A> {
         }
         if applied.sequence.0 >= self.checkpointed.0 + limits::CHECKPOINT_EVERY {
             self.checkpoint(applied.sequence);
+            self.forget_old_ids()?;
         }
         Ok(true)
     }
@@ -197,6 +201,17 @@ impl<A: Application> ReplicationApplier<A> {
         }
         ids.set_complete();
         info!(self.log, "knows the command ids"; "ids" => ids.len());
+        Ok(())
+    }
+
+    /// What has left the store as too old is known to be too old without looking.
+    fn forget_old_ids(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.store.as_mut() else { return Ok(()) };
+        let through = store.records_forgotten_through()?;
+        if through > self.forgotten {
+            self.storage.ids.forget(through);
+            self.forgotten = through;
+        }
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl<A: Application> DataUpdater<A> {
             if let Some(recorded) = self.recorded(work, &outcome.entries)? {
                 return Ok(self.repeat(request, &recorded));
             }
-            if request.known_day.zip(day.and_then(|day| day.records_kept_from)).is_some_and(|(known, kept)| known < kept) {
+            if day.is_some_and(|day| day.has_forgotten(request.known_day)) {
                 return Ok(Ended::Read { response: self.app.refusal(PairCode::CommandTooOld), place: None, repeated: false });
             }
         }
