@@ -180,7 +180,9 @@ fn start_tree(
     board.set_applied(opened.applied);
     let tail = Tail::new(StreamNo(0), journal.stored());
     let metrics = Metrics::new(&commands::names(), ACTORS, logs.lost());
-    let storage = Arc::new(Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader(), Arc::clone(&metrics)));
+    let open_store = open::store_opener(&config);
+    let storage = Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader(), Arc::clone(&metrics), open_store);
+    let storage = Arc::new(storage);
 
     let control = Group::new("control", Strategy::OneForAll)
         .actor({
@@ -225,7 +227,6 @@ fn start_tree(
             })
         });
 
-    let open_store = open::store_opener(&config);
     let storage_group = Group::new("storage", Strategy::RestForOne)
         .actor({
             let (storage, log) = (Arc::clone(&storage), logs.for_actor("journal-writer"));
@@ -261,7 +262,7 @@ fn start_tree(
             })
         })
         .actor({
-            let (app, storage, open_store) = (app.clone(), Arc::clone(&storage), Arc::clone(&open_store));
+            let (app, storage) = (app.clone(), Arc::clone(&storage));
             let neighbours = data_updater::Neighbours {
                 journal: writer.clone().recipient(),
                 sender: sender.clone().recipient(),
@@ -270,8 +271,7 @@ fn start_tree(
             };
             let log = logs.for_actor("data-updater");
             child("data-updater", updater_seat, &threads.updater, move || {
-                let (storage, open_store) = (Arc::clone(&storage), Arc::clone(&open_store));
-                DataUpdater::new(app.clone(), storage, open_store, neighbours.clone(), log.clone())
+                DataUpdater::new(app.clone(), Arc::clone(&storage), neighbours.clone(), log.clone())
             })
         })
         .actor({
@@ -288,8 +288,7 @@ fn start_tree(
             })
         })
         .actor({
-            let (storage, open_store, log) =
-                (Arc::clone(&storage), Arc::clone(&open_store), logs.for_actor("replication-applier"));
+            let (storage, log) = (Arc::clone(&storage), logs.for_actor("replication-applier"));
             let neighbours = replication_applier::Neighbours {
                 updater: updater.clone().recipient(),
                 journal: writer.clone().recipient(),
@@ -297,7 +296,7 @@ fn start_tree(
                 coordinator: coordinator.clone().recipient(),
             };
             child("replication-applier", applier_seat, &threads.applier, move || {
-                ReplicationApplier::new(Arc::clone(&storage), Arc::clone(&open_store), neighbours.clone(), log.clone())
+                ReplicationApplier::new(Arc::clone(&storage), neighbours.clone(), log.clone())
             })
             // One transaction, or the rebuilding of the id set from a large store.
             .hang_limit(Duration::from_secs(60))

@@ -10,7 +10,7 @@ use slog::{Logger, info};
 use super::journal_writer::Written;
 use super::replication_applier::ConfirmedMoved;
 use super::replication_sender::SendOn;
-use super::{OpenStore, Storage, StorageReborn, Work, fault};
+use super::{Storage, StorageReborn, Work, fault};
 use crate::clock;
 use crate::config::limits;
 use crate::model::application::PairCode;
@@ -67,7 +67,6 @@ pub struct Neighbours {
 pub struct DataUpdater<A: Application> {
     app: A,
     storage: Arc<Storage<A>>,
-    open_store: OpenStore<A>,
     neighbours: Neighbours,
     log: Logger,
     store: Option<Box<dyn Store<A>>>,
@@ -96,9 +95,9 @@ struct Stalled<A: Application> {
 }
 
 impl<A: Application> DataUpdater<A> {
-    pub fn new(app: A, storage: Arc<Storage<A>>, open_store: OpenStore<A>, neighbours: Neighbours, log: Logger) -> Self {
+    pub fn new(app: A, storage: Arc<Storage<A>>, neighbours: Neighbours, log: Logger) -> Self {
         let (backlog, stalled, starting, looking) = (VecDeque::new(), None, None, false);
-        Self { app, storage, open_store, neighbours, log, store: None, run: None, backlog, stalled, starting, looking }
+        Self { app, storage, neighbours, log, store: None, run: None, backlog, stalled, starting, looking }
     }
 
     fn work(&mut self, ctx: &mut Context<Self>) {
@@ -204,7 +203,7 @@ impl<A: Application> DataUpdater<A> {
             } else if self.storage.board.applied() < stalled.needs {
                 self.stalled = Some(stalled);
             } else {
-                match with_store(&mut self.store, &self.open_store, |store| store.query(&stalled.query)) {
+                match with_store(&mut self.store, &self.storage.open_store, |store| store.query(&stalled.query)) {
                     Ok(found) => self.execute(stalled.work, Some(&found), &mut outcome),
                     Err(_) => self.answer(stalled.work, Ended::Retry(PairCode::Busy), &mut outcome),
                 }

@@ -66,21 +66,22 @@ pub struct Storage<A: Application> {
     pub gate: Gate<Reply>,
     pub ids: Ids,
     pub metrics: Arc<Metrics>,
+    pub open_store: OpenStore<A>,
     /// Replaced when JournalWriter is reborn and opens the journal anew.
     reader: RwLock<JournalReader>,
 }
 
 impl<A: Application> Storage<A> {
-    pub fn new(board: Arc<Board>, gate: Gate<Reply>, tail: Tail<A::Row>, reader: JournalReader, metrics: Arc<Metrics>) -> Self {
-        Self {
-            intake: Intake::default(),
-            tail,
-            board,
-            gate,
-            ids: Ids::new(limits::IDS_IN_MEMORY_MAX),
-            metrics,
-            reader: RwLock::new(reader),
-        }
+    pub fn new(
+        board: Arc<Board>,
+        gate: Gate<Reply>,
+        tail: Tail<A::Row>,
+        reader: JournalReader,
+        metrics: Arc<Metrics>,
+        open_store: OpenStore<A>,
+    ) -> Self {
+        let (intake, ids) = (Intake::default(), Ids::new(limits::IDS_IN_MEMORY_MAX));
+        Self { intake, tail, board, gate, ids, metrics, open_store, reader: RwLock::new(reader) }
     }
 
     /// Reads the journal, from any thread.

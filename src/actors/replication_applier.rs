@@ -9,7 +9,7 @@ use slog::{Logger, error, info, warn};
 use super::data_updater::AppliedMoved;
 use super::journal_writer::StoreSynced;
 use super::replication_receiver::StoredMoved;
-use super::{OpenStore, Sick, Storage, fault};
+use super::{Sick, Storage, fault};
 use crate::clock;
 use crate::config::limits;
 use crate::handover::Slice;
@@ -41,7 +41,6 @@ pub struct Neighbours {
 
 pub struct ReplicationApplier<A: Application> {
     storage: Arc<Storage<A>>,
-    open_store: OpenStore<A>,
     neighbours: Neighbours,
     log: Logger,
     store: Option<Box<dyn Store<A>>>,
@@ -60,10 +59,9 @@ pub struct ReplicationApplier<A: Application> {
 }
 
 impl<A: Application> ReplicationApplier<A> {
-    pub fn new(storage: Arc<Storage<A>>, open_store: OpenStore<A>, neighbours: Neighbours, log: Logger) -> Self {
+    pub fn new(storage: Arc<Storage<A>>, neighbours: Neighbours, log: Logger) -> Self {
         Self {
             storage,
-            open_store,
             neighbours,
             log,
             store: None,
@@ -167,7 +165,7 @@ impl<A: Application> ReplicationApplier<A> {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        let mut store = (self.open_store)()?;
+        let mut store = (self.storage.open_store)()?;
         let applied = store.applied()?;
         self.storage.board.set_applied(applied);
         if !self.storage.ids.is_complete() {
@@ -218,7 +216,7 @@ impl<A: Application> ReplicationApplier<A> {
     fn checkpoint(&mut self, applied: Sequence) {
         self.checkpointed = applied;
         let checkpoints = self.checkpoints.get_or_insert_with(|| {
-            checkpoint::thread(&self.open_store, self.neighbours.journal.clone(), &self.log_of_store, &self.log)
+            checkpoint::thread(&self.storage.open_store, self.neighbours.journal.clone(), &self.log_of_store, &self.log)
         });
         // A full queue means that one is under way, and another one will follow.
         let _ = checkpoints.try_send(applied);

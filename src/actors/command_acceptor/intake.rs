@@ -9,13 +9,14 @@ use tokio::time::timeout;
 
 use super::{Edge, Outlet};
 use crate::actors::data_updater::WorkWaiting;
-use crate::actors::{SessionNo, Work};
+use crate::actors::{OpenStore, SessionNo, Work};
 use crate::clock;
 use crate::config::limits;
 use crate::handover::{Permit, UnderWay};
 use crate::journal::fingerprint;
 use crate::model::application::PairCode;
-use crate::model::{Application, CommandId};
+use crate::model::{Application, CommandId, Row, Rows, Unavailable};
+use crate::store::{Store, StoreError};
 use crate::wire::terminal;
 
 /// What became of a line.
@@ -70,14 +71,20 @@ impl<A: Application> Edge<A> {
             return Taken::Refused(Some(id), PairCode::Busy);
         };
         let (app, name, body) = (self.app.clone(), envelope.command.to_owned(), envelope.body.to_owned());
+        let (terminal, key, open) = (envelope.terminal_id.clone(), envelope.key.to_owned(), Arc::clone(&self.storage.open_store));
         let prepare = move || {
             let _turn = turn;
-            app.prepare(&name, &body)
+            // A stranger must not keep everybody else waiting.
+            match app.may_prepare(&terminal, &key, &mut FromStore { open: &open, store: None }) {
+                Ok(true) => app.prepare(&name, &body).map_err(PairCode::BadRequest),
+                Ok(false) => app.unprepared(&name, &body).map_err(PairCode::BadRequest),
+                Err(_) => Err(PairCode::Busy),
+            }
         };
         let prepared = tokio::task::spawn_blocking(prepare).await;
         let body = match prepared {
             Ok(Ok(body)) => body,
-            Ok(Err(bad)) => return Taken::Refused(Some(id), PairCode::BadRequest(bad)),
+            Ok(Err(why)) => return Taken::Refused(Some(id), why),
             Err(_) => return Taken::Refused(Some(id), PairCode::Busy),
         };
         self.parsed(of, envelope, &body).unwrap_or_else(|why| Taken::Refused(Some(id), why))
@@ -87,6 +94,23 @@ impl<A: Application> Edge<A> {
         if self.storage.intake.put(works) {
             self.updater.do_send(WorkWaiting);
         }
+    }
+}
+
+/// Rows as the store has them, on a thread that may wait for it.
+struct FromStore<'a, A: Application> {
+    open: &'a OpenStore<A>,
+    store: Option<Box<dyn Store<A>>>,
+}
+
+impl<A: Application> Rows<A::Row> for FromStore<'_, A> {
+    fn get(&mut self, key: &<A::Row as Row>::Key) -> Result<Option<A::Row>, Unavailable> {
+        let unavailable = |error: StoreError| Unavailable(error.to_string());
+        if self.store.is_none() {
+            self.store = Some((self.open)().map_err(unavailable)?);
+        }
+        let store = self.store.as_mut().expect("filled above");
+        store.row(key).map_err(unavailable)
     }
 }
 

@@ -71,7 +71,7 @@ impl<A: Application> DataUpdater<A> {
     ) -> Result<Ended<A::Query>, Unavailable> {
         let Some(run) = self.run.as_mut() else { return Ok(Ended::Retry(PairCode::Switching)) };
         let applied = self.storage.board.applied();
-        let (store, open) = (&mut self.store, &self.open_store);
+        let (store, open) = (&mut self.store, &self.storage.open_store);
         let mut read = |key: &<A::Row as Row>::Key| with_store(store, open, |store| store.row(key));
         let mut rows = RowsByKey { cache: &mut run.rows, applied, read: &mut read };
         if let Some(refusal) = self.app.identify(request, &mut rows)? {
@@ -91,7 +91,7 @@ impl<A: Application> DataUpdater<A> {
             }
         }
         let run = self.run.as_mut().expect("checked above");
-        let (store, open) = (&mut self.store, &self.open_store);
+        let (store, open) = (&mut self.store, &self.storage.open_store);
         let mut read = |key: &<A::Row as Row>::Key| with_store(store, open, |store| store.row(key));
         let mut rows = RowsByKey { cache: &mut run.rows, applied, read: &mut read };
         let mut draft = Draft::new(&mut rows);
@@ -126,7 +126,7 @@ impl<A: Application> DataUpdater<A> {
             return Ok(Some(Recorded { epoch, sequence, record: entry.entry.record.clone() }));
         }
         // A place may be left over from a run that ended before its entry was written down; another entry stands there then.
-        let found = with_store(&mut self.store, &self.open_store, |store| {
+        let found = with_store(&mut self.store, &self.storage.open_store, |store| {
             let at_place = place.map(|sequence| store.record(sequence)).transpose()?.flatten();
             match at_place.filter(|stored| is_of_request(&stored.record)) {
                 Some(stored) => Ok(Some(stored)),

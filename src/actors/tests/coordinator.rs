@@ -14,6 +14,7 @@ use crate::journal::{CoordinationFile, Directory, Journal, Limits};
 use crate::ledger::Ledger;
 use crate::machines::failover::{AddressSet, Event, HoldBy, Loss, Rule, StreamVerdict};
 use crate::model::{Coordination, DataId, Epoch, Holder, Mode, Position, Register, Role, ServerId, Standing, StreamNo};
+use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
 use prometheus_client::metrics::counter::Counter;
 
@@ -80,7 +81,9 @@ async fn stage(me: ServerId) -> Stage {
     let board = Arc::new(Board::default());
     let gate = Gate::new(Arc::clone(&board), Box::new(|_| {}), Box::new(|| {}));
     let metrics = Metrics::new(&[], &[], Counter::default());
-    let storage = Arc::new(Storage::new(board, gate, Tail::new(StreamNo(0), Position::GENESIS), journal.reader(), metrics));
+    let no_store = || Err(StoreError::Away { place: "none".into(), reason: "this test has no store".into() });
+    let tail = Tail::new(StreamNo(0), Position::GENESIS);
+    let storage = Arc::new(Storage::new(board, gate, tail, journal.reader(), metrics, Arc::new(no_store)));
     let shown = Arc::new(Shown::default());
     let desk = Arc::new(Desk { register: Mutex::new(first), away: Mutex::new(false) });
     let (begin, begun) = ear::<BeginStream>();

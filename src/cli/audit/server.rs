@@ -80,7 +80,9 @@ type Answer = (TerminalId, CommandId, Response);
 /// The answers that are kept. Older records leave a few at a time, and so may still be there.
 fn answers(moment: &Moment<'_>, kept_from: Option<i32>) -> impl Iterator<Item = Result<Answer, Finding>> {
     let is_kept = move |record: &Record| record.day.zip(kept_from).is_none_or(|(day, first)| day >= first);
-    moment.records().filter(is_kept).map(|Record { sequence, terminal_id, command_id, response, .. }| match postcard::from_bytes(&response) {
+    moment.records().filter(is_kept).map(|Record { sequence, terminal_id, command_id, response, .. }| match postcard::from_bytes(
+        &response,
+    ) {
         Ok(response) => Ok((terminal_id, command_id, response)),
         Err(error) => {
             let (key, expected) = (sequence.0.to_string(), "an answer that can be read".to_owned());
