@@ -23,7 +23,8 @@ type Placed = (i64, Option<i32>);
 
 /// What the entries, which are all in the tables already, take along.
 pub(super) fn forget_old<R: Row>(conn: &mut StoreConnection, entries: &[SharedEntry<R>]) -> QueryResult<()> {
-    let saying: Vec<(Sequence, i32)> = entries.iter().filter_map(|sealed| Some((sealed.position.sequence, kept_from(sealed)?))).collect();
+    let saying: Vec<(Sequence, i32)> =
+        entries.iter().filter_map(|sealed| Some((sealed.position.sequence, kept_from(sealed)?))).collect();
     let Some(latest) = saying.iter().map(|(_, day)| *day).max() else { return Ok(()) };
     // Nearly always the lowest record is one to keep, and looking at it is all.
     if !lowest(conn, 1)?.first().is_some_and(|record| is_before(record, latest)) {
