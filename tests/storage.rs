@@ -32,6 +32,8 @@ mod forgotten;
 mod killed;
 #[path = "storage/plans.rs"]
 mod plans;
+#[path = "storage/questions.rs"]
+mod questions;
 #[path = "storage/rows.rs"]
 mod rows;
 

@@ -4,13 +4,14 @@
 //! meanwhile. `server` checks one of them, `compare` both beside each other, `told` a client's history against both.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::layout::Layout;
 use crate::model::Position;
-use crate::store::{ReadPool, StoreConnection, StoreError};
+use crate::store::{ReadPool, Snapshot, StoreError};
 use compare::{Half, compare};
 use moment::Moment;
 use progress::Progress;
@@ -128,9 +129,9 @@ pub fn audit(targets: &[Target]) -> Result<Report, Failure> {
 }
 
 fn alone(target: &Target) -> Result<Report, Failure> {
-    let progress = Progress::new();
-    let report = pool(target)?.read(|position, conn| {
-        let moment = Moment::new(&target.name, position, conn, &progress);
+    let progress = Rc::new(Progress::new());
+    let report = pool(target)?.snapshot(|snapshot| {
+        let moment = Moment::new(&target.name, snapshot, &progress);
         server::check(&target.name, &moment, &target.journal)
     });
     Ok(Report::of(vec![report.map_err(cannot_read(target))?], None))
@@ -138,16 +139,15 @@ fn alone(target: &Target) -> Result<Report, Failure> {
 
 /// Tries until both snapshots stand at one position, or are not going to.
 fn both(one: &Target, other: &Target) -> Result<Report, Failure> {
-    let (pool_one, pool_other, progress) = (pool(one)?, pool(other)?, Progress::new());
+    let (pool_one, pool_other, progress) = (pool(one)?, pool(other)?, Rc::new(Progress::new()));
     let mut patience = Patience::new();
     loop {
-        let tried = pool_one.read(|position_one, conn_one| {
-            let nested = pool_other.read(|position_other, conn_other| {
-                if position_one != position_other && patience.waits(position_one, position_other) {
+        let tried = pool_one.snapshot(|here| {
+            let nested = pool_other.snapshot(|there| {
+                if here.position != there.position && patience.waits(here.position, there.position) {
                     return Ok(None);
                 }
-                let one = (one, position_one, conn_one);
-                side_by_side(one, (other, position_other, conn_other), &progress).map(Some)
+                side_by_side((one, here), (other, there), &progress).map(Some)
             });
             Ok(nested)
         });
@@ -159,12 +159,13 @@ fn both(one: &Target, other: &Target) -> Result<Report, Failure> {
     }
 }
 
-type Side<'a> = (&'a Target, Position, &'a mut StoreConnection);
-
-fn side_by_side(one: Side<'_>, other: Side<'_>, progress: &Progress) -> diesel::QueryResult<Report> {
-    let ((one, position, conn), (other, other_position, other_conn)) = (one, other);
-    let moment = Moment::new(&one.name, position, conn, progress);
-    let other_moment = Moment::new(&other.name, other_position, other_conn, progress);
+fn side_by_side(
+    (one, here): (&Target, Snapshot<'_>),
+    (other, there): (&Target, Snapshot<'_>),
+    progress: &Rc<Progress>,
+) -> Result<Report, StoreError> {
+    let moment = Moment::new(&one.name, here, progress);
+    let other_moment = Moment::new(&other.name, there, progress);
     let report = server::check(&one.name, &moment, &one.journal)?;
     let other_report = server::check(&other.name, &other_moment, &other.journal)?;
     let comparison = compare(

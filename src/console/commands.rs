@@ -21,8 +21,8 @@ pub(super) async fn post(console: Data<Console>, _: NoQuery, body: Payload) -> R
         Ok(Ok(answer)) => answer,
         // Unanswered, or the acceptor was reborn with the command in its hands: the outcome is unknown.
         Ok(Err(_)) | Err(_) => {
-            let response = &texts::of_pair(PairCode::Switching);
             let (epoch, mode) = (console.parts.board.epoch(), console.parts.shown.mode());
+            let response = &texts::of_pair(PairCode::not_serving(mode));
             let mut out = Vec::new();
             let (stored_on, day, sequence, repeated) = (None, None, Sequence(0), false);
             encode_answer(&mut out, &Answer { command_id, response, stored_on, epoch, sequence, day, mode, repeated });

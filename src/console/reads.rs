@@ -8,7 +8,6 @@ use std::sync::Arc;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LINK};
 use actix_web::web::{self, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use diesel::QueryResult;
 use serde::Deserialize;
 use slog::warn;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,7 +19,7 @@ use super::{Console, POSITION, limits};
 use crate::ledger::analysis::{self, LedgerFilter, Lines, Page};
 use crate::ledger::calendar::day_from_text;
 use crate::model::{Epoch, Mode, Position, Role, Sequence};
-use crate::store::{StoreConnection, StoreError};
+use crate::store::{QueryResult, StoreConnection, StoreError};
 
 const TERMINAL: HeaderName = HeaderName::from_static("x-duplex-terminal");
 const KEY: HeaderName = HeaderName::from_static("x-duplex-key");

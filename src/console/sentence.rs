@@ -1,4 +1,5 @@
-//! One sentence of state for people who know neither Linux nor databases. Words, shapes and colours are fixed: staff learn them once.
+//! One sentence of state for people who know neither Linux nor databases. Words, shapes and colours are those that
+//! staff are taught; a test holds them to the letter.
 
 use serde::Serialize;
 
@@ -24,7 +25,7 @@ pub struct Sentence {
     pub colour: &'static str,
 }
 
-/// Which of the fixed states it is.
+/// Which of the states that staff know it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Pair,

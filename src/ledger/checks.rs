@@ -1,4 +1,4 @@
-//! The checks, in the fixed order of domain.md §3. The first that fails is the answer:
+//! The checks, in an order that terminals rely on. The first that fails is the answer:
 //!
 //! | stage | code | where |
 //! |---|---|---|

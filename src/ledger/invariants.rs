@@ -15,7 +15,7 @@ pub const FINDINGS_MAX: usize = 1_000;
 /// One thing that is not as promised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// As domain.md numbers them: `I1`.
+    /// Its number, as the checks below carry it: `I1`.
     pub invariant: &'static str,
     pub table: &'static str,
     pub key: String,

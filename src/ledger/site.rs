@@ -12,7 +12,7 @@ use crate::model::{Bad, Image, TerminalId};
 
 /// Rates of one site: the whole table travels in one answer line, and real sites have about ten.
 pub const RATES_MAX: usize = 32;
-/// Terminals of one site: domain.md §5 asks for 3,500 connections.
+/// Terminals of one site: the largest halls known have some 3,000 machines, and 3,500 connections are planned for.
 pub const TERMINALS_MAX: usize = 10_000;
 /// Largest daily limit, yen: keeps every product with a rate inside an `i64`.
 const DAILY_LIMIT_YEN_MAX: i64 = 1_000_000_000;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{CommandId, Image, TerminalId, UnixMs};
+use super::{CommandId, Image, Mode, TerminalId, UnixMs};
 
 /// One row of any of the application's tables.
 pub trait Row: Clone + Debug + PartialEq + Eq + Serialize + DeserializeOwned + Send + Sync + Unpin + 'static {
@@ -145,7 +145,7 @@ impl<R: Row> Image<R> {
 pub enum Verdict<Q> {
     /// One entry: what was drafted (often nothing, for a refusal) and the record of this answer.
     Store(Response),
-    /// A read, or an answer of the kinds that are never stored: the draft is dropped.
+    /// A read, or another answer that is never stored (a greeting, a `retry`): the draft is dropped.
     Answer(Response),
     /// The command needs this query, answered from a store that has everything executed so far; then it is executed again.
     Query(Q),
@@ -210,7 +210,8 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
     /// Whether the command changes data. Reads are never recorded, so their ids are never looked up.
     fn changes_data(&self, command: &Self::Command) -> bool;
 
-    /// Everything after the repeated-id check, in the order that terminals rely on. Deterministic in its arguments; `now` is Main's wall clock.
+    /// Everything after the repeated-id check, in an order that never changes. Deterministic in its arguments; `now` is
+    /// Main's wall clock.
     ///
     /// # Errors
     /// [`Unavailable`] as [`Rows::get`].
@@ -260,4 +261,14 @@ pub enum PairCode {
     Switching,
     /// This server is being restored and does not serve; `retry`.
     Restoring,
+}
+
+impl PairCode {
+    /// What a server says that does not serve now. One that is being restored stays so for longer than a takeover takes.
+    pub fn not_serving(mode: Mode) -> Self {
+        match mode {
+            Mode::Rejoining => Self::Restoring,
+            Mode::Starting | Mode::Pair | Mode::Solo | Mode::Suspended => Self::Switching,
+        }
+    }
 }

@@ -15,7 +15,11 @@ mod forget;
 mod pair;
 mod place;
 mod pool;
+mod snapshot;
 pub mod table;
+
+/// What an application's own queries give.
+pub use diesel::QueryResult;
 
 pub use checkpoint::{CHECKPOINT_EVERY_ENTRIES, Checkpoint};
 pub use connection::StoreConnection;
@@ -23,9 +27,10 @@ pub use digest::{StoreDigest, TableDigest};
 pub use engines::open;
 pub use error::StoreError;
 pub use forget::FORGOTTEN_PER_ENTRY;
-pub use pair::StoredRecord;
+pub use pair::{EpochStart, RecordRow, StoredRecord};
 pub use place::Place;
 pub use pool::ReadPool;
+pub use snapshot::{Snapshot, Unread};
 pub use table::StoredRow;
 
 use crate::model::entry::SharedEntry;
@@ -37,7 +42,7 @@ pub trait Answers: Application {
     ///
     /// # Errors
     /// What the engine says.
-    fn answer(query: &Self::Query, conn: &mut StoreConnection) -> diesel::QueryResult<Self::Found>;
+    fn answer(query: &Self::Query, conn: &mut StoreConnection) -> QueryResult<Self::Found>;
 }
 
 /// Rows by key as of what is applied: behind what was executed, so good for nothing that decides a command.

@@ -52,7 +52,7 @@ pub struct StoredRecord {
 
 /// A [`StoredRecord`] as its table has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct RecordRow {
+pub struct RecordRow {
     pub sequence: Sequence,
     pub epoch: Epoch,
     pub terminal_id: TerminalId,

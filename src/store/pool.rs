@@ -8,8 +8,9 @@ use r2d2::{ManageConnection, Pool};
 
 use super::apply::applied;
 use super::connection::{Purpose, StoreConnection, connect, snapshot};
-use super::error::StoreError;
+use super::error::{Failure, StoreError};
 use super::place::Place;
+use super::snapshot::Snapshot;
 use crate::model::Position;
 
 /// Reads answer or refuse within this: longer than any commit, shorter than a person's patience.
@@ -43,10 +44,22 @@ impl ReadPool {
     /// # Errors
     /// As [`StoreError`] says; `Locked` if no connection was free in time.
     pub fn read<T>(&self, read: impl FnOnce(Position, &mut StoreConnection) -> QueryResult<T>) -> Result<T, StoreError> {
+        self.at_one_moment(|position, conn| Ok(read(position, conn)?))
+    }
+
+    /// As [`ReadPool::read`], for whoever goes through whole tables.
+    ///
+    /// # Errors
+    /// As [`ReadPool::read`], and what `read` gives.
+    pub fn snapshot<T>(&self, read: impl FnOnce(Snapshot<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.at_one_moment(|position, conn| Ok(read(Snapshot::new(position, &self.place, conn))?))
+    }
+
+    fn at_one_moment<T>(&self, read: impl FnOnce(Position, &mut StoreConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
         let mut conn = self.pool.get().map_err(|error| self.none_free(&error))?;
         let found = snapshot(&mut conn, |conn| {
             let position = applied(conn, &self.place)?;
-            Ok(read(position, conn)?)
+            read(position, conn)
         });
         found.map_err(|failure| failure.at(&self.place))
     }

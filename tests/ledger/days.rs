@@ -210,6 +210,18 @@ fn hello_gives_day_settings_and_rate_table_and_writes_nothing() {
 }
 
 #[test]
+fn a_terminal_with_software_that_is_too_old_is_told_which_would_do() {
+    let mut world = World::open();
+    for command in ["hello", "heartbeat"] {
+        let answer = world.send("seat-1", command, &json!({"software": "seat 0.9"}));
+        assert_eq!((answer.code(), answer.text("software_min").as_str()), ("VERSION_TOO_OLD", "1.0"));
+        assert!(!answer.stored);
+        world.ok("seat-1", command, &json!({"software": "seat 1.0"}));
+        world.ok("seat-1", command, &json!({}));
+    }
+}
+
+#[test]
 fn a_heartbeat_brings_the_rate_table_only_to_a_terminal_that_holds_another() {
     let mut world = World::open();
     assert!(world.ok("seat-1", "heartbeat", &json!({"rate_table_ver": 1})).body().get("rate_table").is_none());

@@ -22,7 +22,7 @@ struct Scene {
 /// Something wrong with a scene, and what the terminal hears of it.
 type Fault = (&'static str, fn(&mut Scene));
 
-/// In the order of domain.md §3.
+/// In the order of the checks.
 const FAULTS: [Fault; 16] = [
     ("UNKNOWN_TERMINAL", |s| s.terminal = "nobody".into()),
     ("TERMINAL_DISABLED", |s| s.terminal(|terminal| terminal.enabled = false)),

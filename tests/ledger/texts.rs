@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use duplex::ledger::texts::{Code, Refusal, of_pair};
 use duplex::model::application::PairCode;
-use duplex::model::{Bad, Status};
+use duplex::model::{Bad, Mode, Status};
 use serde_json::Value;
 
-/// domain.md §3, to the letter.
+/// The agreed words, to the letter.
 const EXACT: [(Code, &str, &str, &str); 25] = [
     (
         Code::UnknownCard,
@@ -148,4 +148,12 @@ fn a_bad_request_names_its_field() {
     let response = of_pair(PairCode::BadRequest(Bad { field: "body.units".into(), reason: "0 \"is\" bad".into() }));
     let body: Value = serde_json::from_str(&response.body).unwrap();
     assert_eq!((body["field"].as_str(), body["reason"].as_str()), (Some("body.units"), Some("0 \"is\" bad")));
+}
+
+#[test]
+fn only_a_server_that_is_being_restored_says_so() {
+    assert_eq!(PairCode::not_serving(Mode::Rejoining), PairCode::Restoring);
+    for mode in [Mode::Starting, Mode::Pair, Mode::Solo, Mode::Suspended] {
+        assert_eq!(PairCode::not_serving(mode), PairCode::Switching);
+    }
 }

@@ -38,7 +38,7 @@ pub const CRATE_HOMES: &[(&str, &str)] = &[
     ("actix_web", "console"),
     ("argon2", "ledger"),
     ("clap", "cli"),
-    ("diesel", "store schema ledger console cli"),
+    ("diesel", "store schema ledger"),
     ("diesel_migrations", "store"),
     ("libsqlite3_sys", "store"),
     ("netlink_packet_route", "network"),
@@ -100,8 +100,8 @@ pub const LONG_FILES: &[(&str, usize, &str)] = &[
 
 /// (file, function, ceiling of its own, reason)
 pub const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
+    ("src/ledger/texts.rs", "wording", 106, "a table: every code with its two sentences"),
     ("src/machines/failover.rs", "step", 75, "one total `match` over state and event"),
-    ("src/ledger/texts.rs", "wording", 109, "a table: every code with its two sentences"),
     ("src/run.rs", "start_tree", 240, "the supervision tree is one visible list"),
 ];
 

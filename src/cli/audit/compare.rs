@@ -4,16 +4,16 @@ use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::path::Path;
 
-use diesel::QueryResult;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::entries::{released_meanwhile, visit};
-use super::moment::{COMMAND_RECORD, EPOCH_HISTORY, EpochStart, Moment, Record};
+use super::moment::{COMMAND_RECORD, EPOCH_HISTORY, Moment};
 use super::report::{Comparison, Finding, ServerReport};
 use crate::journal::JournalError;
 use crate::ledger::rows::Row;
 use crate::model::{Position, Row as _, Sequence};
+use crate::store::{EpochStart, RecordRow, StoreError};
 
 /// Rows named of one table: the first say what is wrong, the hundredth nothing new.
 const ROWS_NAMED_MAX: usize = 100;
@@ -31,9 +31,9 @@ pub(super) struct Half<'m, 'c> {
 /// Compares what both servers have.
 ///
 /// # Errors
-/// The engines'.
-pub(super) fn compare(one: &Half<'_, '_>, other: &Half<'_, '_>) -> QueryResult<Comparison> {
-    let positions_equal = one.moment.position == other.moment.position;
+/// A store's.
+pub(super) fn compare(one: &Half<'_, '_>, other: &Half<'_, '_>) -> Result<Comparison, StoreError> {
+    let positions_equal = one.moment.snapshot.position == other.moment.snapshot.position;
     let mut findings = match positions_equal {
         true => rows(one, other),
         false => vec![apart(one, other)],
@@ -60,7 +60,7 @@ fn finding(table: &'static str, key: String, expected: String, found: String) ->
 }
 
 fn apart(one: &Half<'_, '_>, other: &Half<'_, '_>) -> Finding {
-    let at = |half: &Half<'_, '_>| format!("{} on {}", half.moment.position, half.report.server);
+    let at = |half: &Half<'_, '_>| format!("{} on {}", half.moment.snapshot.position, half.report.server);
     let found = format!("{}: their rows were not compared", at(other));
     finding("applied", "position".into(), format!("{}, and the same on both", at(one)), found)
 }
@@ -73,7 +73,7 @@ fn rows(one: &Half<'_, '_>, other: &Half<'_, '_>) -> Vec<Finding> {
         let merge = Merge { table, names, findings: Vec::new() };
         match table {
             EPOCH_HISTORY => merge.all(one.moment.epochs(), other.moment.epochs(), |start: &EpochStart| start.epoch.0),
-            COMMAND_RECORD => merge.all(one.moment.records(), other.moment.records(), |record: &Record| record.sequence.0),
+            COMMAND_RECORD => merge.all(one.moment.records(), other.moment.records(), |record: &RecordRow| record.sequence.0),
             _ => merge.all(one.moment.rows(table), other.moment.rows(table), Row::key),
         }
     };

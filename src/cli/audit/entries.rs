@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::moment::{COMMAND_RECORD, Record};
+use super::moment::COMMAND_RECORD;
 use super::report::{Finding, JournalSpan, hex};
 use crate::cli::client::command_id_of;
 use crate::config::limits::IDS_IN_MEMORY_MAX;
@@ -16,13 +16,14 @@ use crate::journal::{Directory, JournalError, Scanned, fingerprint, scan};
 use crate::ledger::invariants::FINDINGS_MAX;
 use crate::ledger::rows::Row;
 use crate::model::{CommandRecord, Entry, Position, Sequence};
+use crate::store::RecordRow;
 
 /// A running server may release a segment between its listing and its reading; twice in a row means something else.
 const SCANS_MAX: usize = 3;
 const JOURNAL: &str = "journal";
 
 /// Checks the journal in `directory` against a store that has it applied up to `applied`; `records` are that store's.
-pub(super) fn check<I: Iterator<Item = Record>>(
+pub(super) fn check<I: Iterator<Item = RecordRow>>(
     directory: &Path,
     applied: Position,
     records: impl Fn() -> I,
@@ -72,7 +73,7 @@ pub(super) fn released_meanwhile(mut scan: impl FnMut() -> Result<Scanned, Journ
 }
 
 /// The journal's entries and the store's records side by side.
-struct Walk<I: Iterator<Item = Record>> {
+struct Walk<I: Iterator<Item = RecordRow>> {
     applied: Position,
     /// First day whose records the store must still have.
     kept_from: Option<i32>,
@@ -83,7 +84,7 @@ struct Walk<I: Iterator<Item = Record>> {
     findings: Vec<Finding>,
 }
 
-impl<I: Iterator<Item = Record>> Walk<I> {
+impl<I: Iterator<Item = RecordRow>> Walk<I> {
     fn new(applied: Position, records: I, kept_from: Option<i32>) -> Self {
         let (seen, findings) = (HashSet::new(), Vec::new());
         Self { applied, kept_from, records: records.peekable(), at_applied: None, seen, findings }

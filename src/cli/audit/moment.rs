@@ -1,80 +1,50 @@
 //! A store at one moment, read table by table: every row of a check comes from the same snapshot.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use diesel::QueryResult;
-use diesel::result::Error as Engine;
 use serde::Serialize;
 
 use super::progress::Progress;
 use super::report::{Finding, Table};
 use crate::ledger::rows::{Key, Row};
-use crate::model::{CommandId, Epoch, Position, Row as _, Sequence, TerminalId};
-use crate::store::table::{Table as _, stored_table};
-use crate::store::{StoreConnection, StoredRow};
+use crate::model::{Epoch, Row as _, Sequence};
+use crate::store::{EpochStart, RecordRow, Snapshot, StoreError, StoredRow, Unread};
 
-/// Rows read at once: bounds memory to about a megabyte.
-const PAGE_ROWS: i64 = 1_024;
 pub(super) const EPOCH_HISTORY: &str = "epoch_history";
 pub(super) const COMMAND_RECORD: &str = "command_record";
-
-/// The first entry of an epoch, as its table has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct EpochStart {
-    pub(super) epoch: Epoch,
-    first_sequence: Sequence,
-    first_digest: [u8; 32],
-}
-
-/// A command's record with its place, as its table has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Record {
-    pub(super) sequence: Sequence,
-    pub(super) epoch: Epoch,
-    pub(super) terminal_id: TerminalId,
-    pub(super) command_id: CommandId,
-    pub(super) body_hash: [u8; 16],
-    pub(super) day: Option<i32>,
-    pub(super) response: Vec<u8>,
-}
-
-stored_table!(EpochStart in epoch_history key (epoch: Epoch) columns (first_sequence, first_digest));
-stored_table!(Record in command_record key (sequence: Sequence) columns (
-    epoch, terminal_id, command_id, body_hash, day, response,
-));
 
 /// The snapshot. Several of its tables may be read side by side.
 pub(super) struct Moment<'c> {
     /// Of the server, for progress.
-    name: &'c str,
-    pub(super) position: Position,
-    conn: RefCell<&'c mut StoreConnection>,
-    progress: &'c Progress,
+    name: String,
+    pub(super) snapshot: Snapshot<'c>,
+    progress: Rc<Progress>,
     /// Why reading ended early; whoever reads asks with [`Moment::whole`] before it relies on anything.
-    failure: Cell<Option<Engine>>,
+    failure: Cell<Option<StoreError>>,
     unreadable: RefCell<Vec<Finding>>,
 }
 
 impl<'c> Moment<'c> {
-    pub(super) fn new(name: &'c str, position: Position, conn: &'c mut StoreConnection, progress: &'c Progress) -> Self {
-        let (conn, unreadable) = (RefCell::new(conn), RefCell::default());
-        Self { name, position, conn, progress, failure: Cell::new(None), unreadable }
+    pub(super) fn new(name: &str, snapshot: Snapshot<'c>, progress: &Rc<Progress>) -> Self {
+        let (name, progress) = (name.to_owned(), Rc::clone(progress));
+        Self { name, snapshot, progress, failure: Cell::new(None), unreadable: RefCell::default() }
     }
 
     /// The rows of one of the application's tables, in key order.
     pub(super) fn rows(&self, table: &'static str) -> impl Iterator<Item = Row> {
-        let page = move |conn: &mut StoreConnection, after: Option<&Key>| Row::page(conn, table, after, PAGE_ROWS);
+        let page = move |snapshot: &Snapshot<'_>, after: Option<&Key>| snapshot.rows(table, after);
         Paged::new(self, table, page, Row::key)
     }
 
     pub(super) fn epochs(&self) -> impl Iterator<Item = EpochStart> {
-        let page = |conn: &mut StoreConnection, after: Option<&(Epoch,)>| EpochStart::page(conn, after, PAGE_ROWS);
-        Paged::new(self, EPOCH_HISTORY, page, |start: &EpochStart| (start.epoch,))
+        let page = |snapshot: &Snapshot<'_>, after: Option<&Epoch>| snapshot.epochs(after.copied());
+        Paged::new(self, EPOCH_HISTORY, page, |start: &EpochStart| start.epoch)
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = Record> {
-        let page = |conn: &mut StoreConnection, after: Option<&(Sequence,)>| Record::page(conn, after, PAGE_ROWS);
-        Paged::new(self, COMMAND_RECORD, page, |record: &Record| (record.sequence,))
+    pub(super) fn records(&self) -> impl Iterator<Item = RecordRow> {
+        let page = |snapshot: &Snapshot<'_>, after: Option<&Sequence>| snapshot.records(after.copied());
+        Paged::new(self, COMMAND_RECORD, page, |record: &RecordRow| record.sequence)
     }
 
     /// Number of rows and digest of every table, as `Store::digest` has them.
@@ -87,18 +57,21 @@ impl<'c> Moment<'c> {
     /// Rows that no version of this program can have written.
     ///
     /// # Errors
-    /// The engine's, if any table could not be read to its end.
-    pub(super) fn whole(&self) -> QueryResult<Vec<Finding>> {
+    /// The store's, if any table could not be read to its end.
+    pub(super) fn whole(&self) -> Result<Vec<Finding>, StoreError> {
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => Ok(self.unreadable.take()),
         }
     }
 
-    fn end_early(&self, table: &'static str, after: String, error: Engine) {
-        let Engine::DeserializationError(reason) = error else { return self.failure.set(Some(error)) };
+    fn end_early(&self, table: &'static str, after: String, unread: Unread) {
+        let found = match unread {
+            Unread::Row(reason) => reason,
+            Unread::Store(error) => return self.failure.set(Some(error)),
+        };
         let expected = "rows that this program can read".to_owned();
-        let finding = Finding { check: "readable", table, key: after, expected, found: reason.to_string() };
+        let finding = Finding { check: "readable", table, key: after, expected, found };
         let mut unreadable = self.unreadable.borrow_mut();
         if !unreadable.contains(&finding) {
             unreadable.push(finding);
@@ -138,22 +111,22 @@ impl<'m, 'c, T, K, P, F> Paged<'m, 'c, T, K, P, F> {
 impl<T, K, P, F> Iterator for Paged<'_, '_, T, K, P, F>
 where
     K: std::fmt::Debug,
-    P: FnMut(&mut StoreConnection, Option<&K>) -> QueryResult<Vec<T>>,
+    P: FnMut(&Snapshot<'_>, Option<&K>) -> Result<Vec<T>, Unread>,
     F: Fn(&T) -> K,
 {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
         if self.page.len() == 0 && !self.ended {
-            match (self.next_page)(&mut self.moment.conn.borrow_mut(), self.after.as_ref()) {
+            match (self.next_page)(&self.moment.snapshot, self.after.as_ref()) {
                 Ok(page) => {
-                    self.moment.progress.read(self.moment.name, self.table, page.len());
+                    self.moment.progress.read(&self.moment.name, self.table, page.len());
                     self.after = page.last().map(&self.key_of);
                     self.page = page.into_iter();
                 }
-                Err(error) => {
+                Err(unread) => {
                     let after = self.after.as_ref().map_or("from the first on".to_owned(), |key| format!("after {key:?}"));
-                    self.moment.end_early(self.table, after, error);
+                    self.moment.end_early(self.table, after, unread);
                 }
             }
             self.ended = self.page.len() == 0;

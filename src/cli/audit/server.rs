@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diesel::QueryResult;
-
 use super::entries;
-use super::moment::{COMMAND_RECORD, Moment, Record};
+use super::moment::{COMMAND_RECORD, Moment};
 use super::report::{Finding, ServerReport};
 use crate::ledger::invariants;
 use crate::ledger::rows::{Account, AuditEvent, BusinessDay, DailyDraw, LedgerRow, Payout, Row, Site};
 use crate::model::{CommandId, Response, TerminalId};
+use crate::store::{RecordRow, StoreError};
 
 /// Checks everything that one server promises by itself.
 ///
 /// # Errors
-/// The engine's.
-pub(super) fn check(name: &str, moment: &Moment<'_>, journal: &Path) -> QueryResult<ServerReport> {
+/// The store's.
+pub(super) fn check(name: &str, moment: &Moment<'_>, journal: &Path) -> Result<ServerReport, StoreError> {
     let tables = moment.digests();
     let mut findings = Vec::new();
     let site = moment.rows("site").find_map(|row| if let Row::Site(site) = row { Some(*site) } else { None });
@@ -25,10 +24,10 @@ pub(super) fn check(name: &str, moment: &Moment<'_>, journal: &Path) -> QueryRes
         None => findings.push(no_site()),
     }
     let kept_from = site.and_then(|site| site.records_kept_from);
-    let (span, of_journal) = entries::check(journal, moment.position, || moment.records(), kept_from);
+    let (span, of_journal) = entries::check(journal, moment.snapshot.position, || moment.records(), kept_from);
     findings.extend(of_journal);
     findings.extend(moment.whole()?);
-    Ok(ServerReport { server: name.to_owned(), position: moment.position.into(), journal: span, tables, findings })
+    Ok(ServerReport { server: name.to_owned(), position: moment.snapshot.position.into(), journal: span, tables, findings })
 }
 
 fn no_site() -> Finding {
@@ -79,14 +78,14 @@ type Answer = (TerminalId, CommandId, Response);
 
 /// The answers that are kept. Older records leave a few at a time, and so may still be there.
 fn answers(moment: &Moment<'_>, kept_from: Option<i32>) -> impl Iterator<Item = Result<Answer, Finding>> {
-    let is_kept = move |record: &Record| record.day.zip(kept_from).is_none_or(|(day, first)| day >= first);
-    moment.records().filter(is_kept).map(|Record { sequence, terminal_id, command_id, response, .. }| match postcard::from_bytes(
-        &response,
-    ) {
-        Ok(response) => Ok((terminal_id, command_id, response)),
-        Err(error) => {
-            let (key, expected) = (sequence.0.to_string(), "an answer that can be read".to_owned());
-            Err(Finding { check: "readable", table: COMMAND_RECORD, key, expected, found: error.to_string() })
+    let is_kept = move |record: &RecordRow| record.day.zip(kept_from).is_none_or(|(day, first)| day >= first);
+    moment.records().filter(is_kept).map(|RecordRow { sequence, terminal_id, command_id, response, .. }| {
+        match postcard::from_bytes(&response) {
+            Ok(response) => Ok((terminal_id, command_id, response)),
+            Err(error) => {
+                let (key, expected) = (sequence.0.to_string(), "an answer that can be read".to_owned());
+                Err(Finding { check: "readable", table: COMMAND_RECORD, key, expected, found: error.to_string() })
+            }
         }
     })
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::heartbeat::{FaultCodes, NEXT_HEARTBEAT_MS, Software, report_faults};
+use super::heartbeat::{FaultCodes, NEXT_HEARTBEAT_MS, report_faults};
+use super::software::{self, Software};
 use crate::ledger::call::{Call, Outcome, Stop};
 use crate::ledger::rows::{DayState, Medium, Rate, Site};
 use crate::ledger::words::{self, Words};
@@ -69,6 +70,7 @@ impl Operation for Hello {
     }
 
     fn execute(&self, call: &mut Call<'_, '_>) -> Result<Outcome, Stop> {
+        software::refuse_old(self.software.as_ref())?;
         let day = today(call)?;
         let rate_table = rate_table(call)?;
         let software = self.software.as_ref().map_or("", |software| software.as_str());

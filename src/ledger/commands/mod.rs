@@ -24,6 +24,7 @@ pub mod issue_card;
 pub mod open_day;
 pub mod register_member;
 pub mod sign_in;
+mod software;
 pub mod stop_card;
 
 use StaffRole::{Clerk, Supervisor};
