@@ -85,7 +85,7 @@ pub const NEVER_BUT: &[(&str, &str, &str)] = &[
     ("tests/faults.rs", "thread::sleep", "real processes: the pause between a server's death and its return is part of the case"),
     ("tests/lab.rs", "thread::sleep", "`until`: real processes are looked at again until a deadline"),
     ("tests/lab/watchers.rs", "thread::sleep", "the pace of a client that asks again and again"),
-    ("tests/support/pair.rs", "thread::sleep", "`eventually`: real processes are looked at again until a deadline"),
+    ("tests/support/program.rs", "thread::sleep", "`eventually`: real processes are looked at again until a deadline"),
 ];
 
 pub const MAIN_LINES_MAX: usize = 60;
@@ -99,8 +99,6 @@ pub const LONG_FILES: &[(&str, usize, &str)] = &[
     ("src/actors/replication_sender/run.rs", 441, "opening, comparing and sending of one run; to be parted"),
     ("src/machines/failover.rs", 402, "the total match and its turns"),
     ("src/run.rs", 430, "the supervision tree is one visible list"),
-    ("tests/lab.rs", 419, "one scenario, one test; the next one opens a file of its own"),
-    ("tests/support/pair.rs", 452, "one toolkit for two suites; to be parted"),
     ("tests/storage.rs", 503, "one conformance suite for both engines"),
 ];
 
