@@ -188,8 +188,10 @@ fn start_tree(
         .actor({
             let (settings, board, shown) = (settings.clone(), Arc::clone(&board), Arc::clone(&shown));
             let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("state-monitor"));
+            let metrics = Arc::clone(&metrics);
             child("state-monitor", monitor_seat, &threads.control, move || {
-                StateMonitor::new(settings.clone(), Arc::clone(&board), Arc::clone(&shown), coordinator.clone(), log.clone())
+                let (board, shown, metrics) = (Arc::clone(&board), Arc::clone(&shown), Arc::clone(&metrics));
+                StateMonitor::new(settings.clone(), board, shown, metrics, coordinator.clone(), log.clone())
             })
         })
         .actor({

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 #[path = "journal/crashes.rs"]
 mod crashes;
+#[path = "journal/interrupted.rs"]
+mod interrupted;
 #[path = "journal/real_directory.rs"]
 mod real_directory;
 

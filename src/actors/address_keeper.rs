@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 use slog::{Logger, error, info, warn};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::fault;
@@ -16,7 +16,9 @@ use crate::clock;
 use crate::config::limits;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{AddressSet, HoldBy};
-use crate::network::{AddressNews, Aliases, ArpFrame, ArpPort, Neighbours, NetworkError, next_announcement, watch_addresses};
+use crate::network::{
+    AddressNews, Aliases, ArpFrame, ArpPort, Listening, Neighbours, NetworkError, next_announcement, watch_addresses,
+};
 
 /// Hold these addresses from now on, and only these.
 #[derive(Message, Clone, Copy, Debug)]
@@ -97,13 +99,16 @@ struct Keeping {
     wanted: Rc<Wanted>,
     aliases: Aliases,
     port: Option<ArpPort>,
+    news: News,
     neighbours: Neighbours,
     held: Vec<Held>,
     last_told: String,
 }
 
+type News = Listening<fn() -> Result<tokio::sync::mpsc::Receiver<AddressNews>, NetworkError>>;
+
 impl Keeping {
-    async fn go(mut self, mut news: mpsc::Receiver<AddressNews>) {
+    async fn go(mut self) {
         // A life before this one may have left an address behind.
         for address in self.addresses.of(AddressSet::Both) {
             let removed = self.aliases.remove(&self.addresses.interface, address).await;
@@ -115,7 +120,7 @@ impl Keeping {
                 () = self.wanted.changed.notified() => {}
                 () = sleep_until(due) => {}
                 frame = next_frame(self.port.as_ref()) => self.sighted(&frame),
-                told = news.recv() => self.hear(told),
+                told = self.news.next() => self.hear(told),
             }
             fault::point("address-keeper/keep");
             self.keep().await;
@@ -232,15 +237,15 @@ impl Keeping {
         }
     }
 
-    fn hear(&mut self, told: Option<AddressNews>) {
+    fn hear(&mut self, told: Result<AddressNews, NetworkError>) {
         let now = Instant::now();
         match told {
-            Some(AddressNews::Removed { address }) => {
+            Ok(AddressNews::Removed { address }) => {
                 for held in self.held.iter_mut().filter(|held| held.address == address) {
                     (held.refresh_at, held.since, held.announce_at) = (now, now, now);
                 }
             }
-            Some(AddressNews::Carrier { up: true, .. }) => {
+            Ok(AddressNews::Carrier { up: true, .. }) => {
                 if let Some(port) = &self.port {
                     let followed = port.follow_interface();
                     self.tell_failure(followed);
@@ -249,7 +254,9 @@ impl Keeping {
                     (held.refresh_at, held.since, held.announce_at) = (now, now, now);
                 }
             }
-            Some(AddressNews::Carrier { .. }) | None => {}
+            Ok(AddressNews::Carrier { .. }) => {}
+            // What was not told is put right by the next refresh, within half a second.
+            Err(error) => self.tell_failure(Err(error)),
         }
     }
 
@@ -258,7 +265,7 @@ impl Keeping {
         let Err(error) = result else { return };
         let text = error.to_string();
         if text != self.last_told {
-            error!(self.log, "cannot move an address"; "reason" => &text);
+            error!(self.log, "cannot look after the addresses"; "reason" => &text);
             self.last_told = text;
         }
     }
@@ -282,7 +289,8 @@ impl Actor for AddressKeeper {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let Some(addresses) = self.addresses.clone() else { return };
-        let (aliases, news) = match Aliases::open().and_then(|aliases| Ok((aliases, watch_addresses()?))) {
+        let news = || News::begin(watch_addresses);
+        let (aliases, news) = match Aliases::open().and_then(|aliases| Ok((aliases, news()?))) {
             Ok(opened) => opened,
             Err(error) => {
                 error!(self.log, "cannot reach the kernel's addresses; trying again"; "reason" => error.to_string());
@@ -298,11 +306,12 @@ impl Actor for AddressKeeper {
             wanted: Rc::clone(&self.wanted),
             aliases,
             port: None,
+            news,
             neighbours: Neighbours::new(),
             held: Vec::new(),
             last_told: String::new(),
         };
-        ctx.spawn(keeping.go(news).into_actor(self).map(|(), _, _| ()));
+        ctx.spawn(keeping.go().into_actor(self).map(|(), _, _| ()));
     }
 }
 

@@ -8,16 +8,20 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Reci
 use slog::{Logger, debug, error, warn};
 use tokio::time::{Instant, sleep_until};
 
+use self::lag::PeerLag;
 use super::fault;
 use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::{Health, Patience};
 use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Sequence, ServerId, Standing};
+use crate::telemetry::Metrics;
 use crate::wire::hearing::Hearing;
 use crate::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
 use crate::wire::life::LifeNews;
 use crate::wire::paths::{Path, Paths};
+
+mod lag;
 
 /// What heartbeats say from now on.
 #[derive(Message, Clone, Copy, Debug)]
@@ -62,15 +66,23 @@ pub struct StateMonitor {
     settings: Settings,
     board: Arc<Board>,
     shown: Arc<Shown>,
+    metrics: Arc<Metrics>,
     coordinator: Recipient<Judged>,
     log: Logger,
     watching: Rc<Watching>,
 }
 
 impl StateMonitor {
-    pub fn new(settings: Settings, board: Arc<Board>, shown: Arc<Shown>, coordinator: Recipient<Judged>, log: Logger) -> Self {
+    pub fn new(
+        settings: Settings,
+        board: Arc<Board>,
+        shown: Arc<Shown>,
+        metrics: Arc<Metrics>,
+        coordinator: Recipient<Judged>,
+        log: Logger,
+    ) -> Self {
         let watching = Rc::new(Watching::new(&settings, None));
-        Self { settings, board, shown, coordinator, log, watching }
+        Self { settings, board, shown, metrics, coordinator, log, watching }
     }
 
     fn tell(&self, events: Vec<Event>) {
@@ -116,10 +128,12 @@ struct Round {
     watching: Rc<Watching>,
     board: Arc<Board>,
     shown: Arc<Shown>,
+    metrics: Arc<Metrics>,
     coordinator: Recipient<Judged>,
     log: Logger,
     paths: Paths,
     hearing: Hearing,
+    lag: PeerLag,
     /// What the peer's newest heartbeat said about its journal.
     peer_stored: Sequence,
 }
@@ -144,7 +158,10 @@ impl Round {
                     fault::point("state-monitor/datagram");
                     let decoded = decode(datagram.bytes, &self.settings.key, self.settings.me);
                     match decoded {
-                        Ok(heard) => self.hear(&heard),
+                        Ok(heard) => {
+                            self.metrics.heartbeats_heard.inc();
+                            self.hear(&heard);
+                        }
                         Err(refusal) => debug!(self.log, "refused a heartbeat"; "code" => refusal.code()),
                     }
                 }
@@ -174,7 +191,8 @@ impl Round {
         };
         let (from, boot, stored) = (self.settings.me, self.settings.boot, self.board.stored());
         let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored };
-        self.paths.send_to_all(&encode(&beat, &self.settings.key));
+        let sent = self.paths.send_to_all(&encode(&beat, &self.settings.key));
+        self.metrics.heartbeats_sent.inc_by(sent);
     }
 
     fn hear(&mut self, beat: &Heartbeat) {
@@ -197,6 +215,8 @@ impl Round {
             health.progress(now, pair.is_some(), self.board.stored(), peers);
             health.tick(now)
         };
+        let lag = self.lag.look(now, self.board.stored(), self.board.peer_stored());
+        self.metrics.peer_lag_ms.set(lag.map_or(f64::NAN, |ms| ms as f64));
         let silence = self.watching.health.borrow().silence_ms(now);
         self.shown.update(|view| view.peer_silence_ms = silence);
         tell(&self.coordinator, &self.shown, events);
@@ -220,10 +240,12 @@ impl Actor for StateMonitor {
             watching: Rc::clone(&self.watching),
             board: Arc::clone(&self.board),
             shown: Arc::clone(&self.shown),
+            metrics: Arc::clone(&self.metrics),
             coordinator: self.coordinator.clone(),
             log: self.log.clone(),
             paths,
             hearing: Hearing::new(self.settings.boot),
+            lag: PeerLag::default(),
             peer_stored: Sequence(0),
         };
         ctx.spawn(round.go().into_actor(self).map(|(), _, _| ()));

@@ -66,3 +66,14 @@ async fn until(what: &str, mut met: impl FnMut() -> bool) {
     }
     panic!("never: {what}");
 }
+
+/// As [`until`], for what comes with time: the clock goes on in steps of a millisecond, for ten seconds at most.
+async fn until_later(what: &str, mut met: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if met() {
+            return;
+        }
+        pass(1).await;
+    }
+    panic!("never: {what}");
+}

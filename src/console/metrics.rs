@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use slog::error;
+use supervisors::{Kind, Report};
 
 use super::problem::Problem;
 use super::{Console, NoQuery};
@@ -80,9 +81,18 @@ impl Console {
         if let Some(age_ms) = age_ms {
             self.parts.metrics.lag_ms.set(age_ms);
         }
+        self.count_restarts(&(self.parts.tree)());
         if let Some(bytes) = resident_bytes() {
             self.http.resident.set(bytes);
         }
+    }
+
+    /// The tree counts; here it is only shown.
+    fn count_restarts(&self, report: &Report) {
+        if report.kind == Kind::Actor {
+            self.parts.metrics.restarts(&report.name, report.restarts);
+        }
+        report.children.iter().for_each(|child| self.count_restarts(child));
     }
 
     fn encode(&self) -> Result<String, fmt::Error> {

@@ -49,7 +49,7 @@ struct Peer {
     in_sync: bool,
     /// Entries stored here that the peer has not told to have stored; `null` on a server that does not send them.
     lag_entries: Option<u64>,
-    /// 0 if the peer lacks nothing; `null` where the age of what it lacks is not known.
+    /// Age of the oldest of these; 0 if the peer lacks nothing; `null` where it is not known: stored before this server was started.
     lag_ms: Option<u64>,
     silence_ms: u64,
     /// Why it counts as lost.
@@ -117,10 +117,15 @@ impl Console {
             reachable: reachable(view),
             in_sync: in_sync(view),
             lag_entries,
-            lag_ms: lag_entries.filter(|lag| *lag == 0),
+            lag_ms: lag_entries.and_then(|lag| if lag == 0 { Some(0) } else { self.peer_lag_ms() }),
             silence_ms: view.peer_silence_ms,
             lost: view.peer_lost,
         }
+    }
+
+    fn peer_lag_ms(&self) -> Option<u64> {
+        let ms = self.parts.metrics.peer_lag_ms.get();
+        (!ms.is_nan()).then_some(ms as u64)
     }
 
     fn arbiter(&self, view: &View) -> Arbiter {

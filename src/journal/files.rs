@@ -40,7 +40,8 @@ pub trait Files: Debug + Send + Sync {
     /// As the disk says; `NotFound`.
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// A new file of `size` zero bytes that are really written, so that later writes need no space. Replaces a leftover.
+    /// A new file of `size` zero bytes that are really written, so that later writes need no space. Takes a leftover's name and leaves
+    /// its content alone: whoever still has that open harms nobody.
     ///
     /// # Errors
     /// As the disk says; `StorageFull`.
@@ -165,7 +166,12 @@ impl Files for Directory {
     }
 
     fn create(&self, name: &str, size: u64) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(self.path.join(name))?;
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;
         let zeros = vec![0; ZEROS_LEN.min(usize::try_from(size).unwrap_or(ZEROS_LEN))];
         let mut offset = 0;
         while offset < size {

@@ -61,32 +61,37 @@ impl JournalReader {
     }
 
     /// Stored records right after `after`, in order: at least one if there is one, more while their payloads together stay within
-    /// `bytes_max`. Empty at the end.
+    /// `bytes_max`. Empty at the end. They are of one history: a cut that comes meanwhile may end them early.
     ///
     /// # Errors
     /// [`JournalError::Released`] if the next record is no longer held or `after` is past the end; otherwise as the disk says.
     pub fn read_after(&self, after: Sequence, bytes_max: usize) -> Result<Vec<Record>, JournalError> {
-        let through = self.stored();
+        let through = self.stored().sequence;
+        if after > through {
+            return Err(JournalError::Released { asked: after, start: self.start().sequence });
+        }
         let mut records = Vec::new();
         let (mut last, mut bytes) = (after, 0);
-        while last < through.sequence {
-            let Some((segment, end)) = self.shared.held().segment_at(|position| position.sequence <= last) else {
+        while last < through {
+            // Looked at anew in each round, in one look: a cut may have come, and `last` may be behind it.
+            let (stored, found) = {
+                let held = self.shared.held();
+                (held.stored, held.segment_at(|position| position.sequence <= last))
+            };
+            let Some((segment, end)) = found else {
                 return Err(JournalError::Released { asked: last, start: self.start().sequence });
             };
-            let end = if end.sequence > through.sequence { through } else { end };
-            let full = self.read_segment(&segment, last, end, (bytes_max, &mut bytes), &mut records)?;
-            last = end.sequence;
-            if full {
+            let end = if end.sequence > stored.sequence { stored } else { end };
+            if end.sequence <= last || self.read_segment(&segment, last, end, (bytes_max, &mut bytes), &mut records)? {
                 break;
             }
+            last = end.sequence;
         }
-        match after > through.sequence {
-            true => Err(JournalError::Released { asked: after, start: self.start().sequence }),
-            false => Ok(records),
-        }
+        Ok(records)
     }
 
-    /// Takes records after `after` up to `end` from one segment; true once the next one would be too much.
+    /// Takes records after `after` up to `end` from one segment; true once the next one would be too much, or belongs to a history
+    /// that replaced what was read so far.
     fn read_segment(
         &self,
         segment: &Segment,
@@ -97,12 +102,14 @@ impl JournalReader {
     ) -> Result<bool, JournalError> {
         let mut walk = segment.walk_from(|position| position.sequence <= after);
         while walk.previous.sequence < end.sequence {
+            let previous = walk.previous;
             let next = self.shared.step(&mut walk, segment)?;
             if next.position.sequence <= after {
                 continue;
             }
             *bytes += next.payload.len();
-            if *bytes > bytes_max && !records.is_empty() {
+            let replaced = records.last().is_some_and(|newest| newest.position != previous);
+            if replaced || (*bytes > bytes_max && !records.is_empty()) {
                 return Ok(true);
             }
             records.push(Record { position: next.position, payload: next.payload.to_vec() });

@@ -1,5 +1,6 @@
 //! Opening a journal: what is there, where it ends, and making sure that all of it really is on the disk.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::error::{Corruption, JournalError};
@@ -120,14 +121,18 @@ impl Found {
     }
 
     fn remove_unfinished(&self, files: &dyn Files) -> Result<(), JournalError> {
-        self.unfinished.iter().try_for_each(|name| files.remove(name).map_err(failed("remove", files, name)))
+        self.unfinished.iter().try_for_each(|name| match files.remove(name) {
+            // A helper of the life before this one has finished or removed it meanwhile.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(failed("remove", files, name)),
+        })
     }
 
     /// Spares of today's size; the others go, and so do those beyond the limit.
     fn spares(&self, files: &dyn Files, limits: &Limits) -> Result<Spares, JournalError> {
         let mut spares = Spares::default();
         for name in &self.spares {
-            spares.next = spares.next.max(spare_no(name).unwrap_or(0));
+            Spares::found(spare_no(name).unwrap_or(0));
             let file = files.open(name).map_err(failed("open", files, name))?;
             let size = file.size().map_err(failed("read", files, name))?;
             if size == limits.segment_bytes && spares.ready.len() < limits.spares_max {

@@ -1,6 +1,7 @@
 //! Segment files in memory: which are held, where their records begin, and the walk that reads and checks them.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -242,7 +243,8 @@ impl Shared {
         if sequence > through.sequence {
             return Ok(None);
         }
-        self.last_where(through, |position| position.sequence <= sequence)
+        // Another one if it was cut off since `through` was read.
+        Ok(self.last_where(through, |position| position.sequence <= sequence)?.filter(|found| found.sequence == sequence))
     }
 
     /// The greatest position up to `through` whose epoch is not above `epoch`.
@@ -279,7 +281,7 @@ impl Shared {
         let mut spares = self.spares();
         let mut made = false;
         while spares.ready.len() < count {
-            let name = spares.next_name();
+            let name = Spares::next_name();
             let made_now = self.make_spare(&name);
             if made_now.is_err() {
                 // What there is of it would keep a full disk full; if it cannot go now, the next opening removes it.
@@ -304,13 +306,21 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     pub ready: Vec<String>,
-    pub next: u64,
 }
 
+/// The highest number that a spare of any journal of this process has.
+static SPARES_NUMBERED: AtomicU64 = AtomicU64::new(0);
+
 impl Spares {
-    pub fn next_name(&mut self) -> String {
-        self.next += 1;
-        format!("spare-{}", self.next)
+    /// A spare of this number was found; none of its name will be made.
+    pub fn found(number: u64) {
+        SPARES_NUMBERED.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Unlike any name that an earlier opening gave: a [`Preparer`] outlives its journal, and what it still makes must never get in
+    /// the way of a file by the same name that has become a segment.
+    pub fn next_name() -> String {
+        format!("spare-{}", SPARES_NUMBERED.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

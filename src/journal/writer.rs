@@ -8,7 +8,7 @@ use super::files::{Disk, Lock, failed};
 use super::format::{HEAD_LEN, HEADER_LEN, Header, checksum_seed, encode_record};
 use super::reader::{JournalReader, Pin};
 use super::recovery::{self, Recovered};
-use super::segments::{Limits, MARK_EVERY, Mark, Preparer, Segment, Shared, locked, segment_name, wall_clock};
+use super::segments::{Limits, MARK_EVERY, Mark, Preparer, Segment, Shared, Spares, locked, segment_name, wall_clock};
 use crate::model::{DataId, Epoch, Position, Row, Sealed, Sequence, SharedEntry, UnixMs};
 
 /// What [`Journal::release_through`] left.
@@ -334,6 +334,12 @@ impl Journal {
     }
 
     fn begin_anew(&mut self, position: Position) -> Result<(), JournalError> {
+        // Readers lose sight of everything first, as in a cut.
+        {
+            let mut held = self.shared.held_mut();
+            let start = held.start();
+            (held.written, held.stored) = (start, start);
+        }
         self.remove_after(Position::GENESIS)?;
         let first = self.shared.held().segments[0].name.clone();
         self.remove(&first)?;
@@ -367,7 +373,7 @@ impl Journal {
         let mut spares = self.shared.spares();
         let wanted = spares.ready.len() < self.shared.limits.spares_max && segment.size == self.shared.limits.segment_bytes;
         if Arc::strong_count(&segment) == 1 && wanted {
-            let name = spares.next_name();
+            let name = Spares::next_name();
             files.rename(&segment.name, &name).map_err(failed("rename", files, &segment.name))?;
             spares.ready.push(name);
         } else {

@@ -34,6 +34,7 @@ pub struct Health {
     leases_out_told: bool,
     /// The peer has not stored this far since then.
     behind: Option<(Sequence, Moment)>,
+    in_pair: bool,
     loss: Option<Loss>,
     /// Whether any verdict was told. Until then the listener may believe what an earlier life of this monitor told it.
     judged: bool,
@@ -54,6 +55,7 @@ impl Health {
             granted_until: now,
             leases_out_told: false,
             behind: None,
+            in_pair: false,
             loss: None,
             judged: false,
         }
@@ -133,11 +135,14 @@ impl Health {
         self.judge(now)
     }
 
-    /// How far each journal is durable. Judged in a Pair only: a follower may be far behind.
+    /// How far each journal is durable. Judged in a Pair only: a follower may be far behind. Whoever is lost by it makes this server
+    /// leave its Pair, and stays lost until it has stored what it was waited for: leaving disproves nothing.
     pub fn progress(&mut self, now: Moment, in_pair: bool, own: Sequence, peers: Sequence) {
-        if !in_pair || peers >= own {
+        let was_in_pair = std::mem::replace(&mut self.in_pair, in_pair);
+        let reached = self.behind.is_none_or(|(wanted, _)| peers >= wanted);
+        if peers >= own || (!in_pair && (reached || self.loss != Some(Loss::NotStoring))) {
             self.behind = None;
-        } else if self.behind.is_none_or(|(wanted, _)| peers >= wanted) {
+        } else if in_pair && (reached || !was_in_pair) {
             self.behind = Some((own, now));
         }
     }
@@ -290,15 +295,41 @@ mod tests {
         assert_eq!(health.heard(Moment(10_900), &reborn)[0], Event::PeerBack);
     }
 
+    /// Looks at (moment, in a Pair, stored here, stored there), hearing the peer each time, and gives all verdicts.
+    fn verdicts(looks: &[(u64, bool, u64, u64)]) -> Vec<Event> {
+        let mut health = health();
+        let judge = |&(at, in_pair, own, peers): &(u64, bool, u64, u64)| {
+            let now = Moment(10_000 + at);
+            let mut events = health.heard(now, &beat(at, None));
+            health.progress(now, in_pair, Sequence(own), Sequence(peers));
+            events.extend(health.tick(now));
+            events
+        };
+        let told = looks.iter().flat_map(judge);
+        told.filter(|event| !matches!(event, Event::PeerSays(_))).collect()
+    }
+
+    const BACK: Event = Event::PeerBack;
+    const LOST: Event = Event::PeerLost(Loss::NotStoring);
+
     #[test]
     fn a_peer_that_does_not_store_for_t_is_lost_in_a_pair_only() {
-        let mut health = health();
-        health.heard(Moment(10_000), &beat(1, None));
-        health.progress(Moment(10_000), true, Sequence(5), Sequence(4));
-        health.heard(Moment(10_340), &beat(2, None));
-        assert_eq!(health.tick(Moment(10_350)), vec![Event::PeerLost(Loss::NotStoring)]);
-        health.progress(Moment(10_351), false, Sequence(5), Sequence(4));
-        assert_eq!(health.tick(Moment(10_351)), vec![Event::PeerBack]);
+        assert_eq!(verdicts(&[(0, true, 5, 4), (349, true, 9, 4), (350, true, 9, 4)]), [BACK, LOST]);
+        assert_eq!(verdicts(&[(0, false, 5, 4), (350, false, 9, 4), (700, false, 9, 4)]), [BACK]);
+    }
+
+    #[test]
+    fn a_peer_that_is_lost_for_not_storing_stays_so_out_of_the_pair_until_it_has_stored_what_was_waited_for() {
+        let lost = [(0, true, 5, 4), (350, true, 5, 4), (375, false, 5, 4), (900, false, 8, 4)];
+        assert_eq!(verdicts(&lost), [BACK, LOST]);
+        assert_eq!(verdicts(&[&lost[..], &[(925, false, 9, 5)]].concat()), [BACK, LOST, BACK]);
+    }
+
+    #[test]
+    fn back_in_the_pair_a_peer_gets_as_long_again_to_store() {
+        let again =
+            [(0, true, 5, 4), (350, true, 5, 4), (375, false, 5, 4), (400, true, 5, 4), (749, true, 5, 4), (750, true, 5, 4)];
+        assert_eq!(verdicts(&again), [BACK, LOST, BACK, LOST]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use aliases::{Aliases, Held};
 pub use error::NetworkError;
 pub use frame::{ArpFrame, Mac, Operation};
 pub use neighbours::{NEIGHBOUR_COUNT_MAX, Neighbours};
-pub use news::{AddressNews, NEWS_LEN_MAX, watch_addresses};
+pub use news::{AddressNews, Listening, NEWS_LEN_MAX, watch_addresses};
 pub use port::ArpPort;
 pub use probe::{Occupancy, PROBE_COUNT, PROBE_SPACING, probe_free};
 pub use schedule::next_announcement;

@@ -20,6 +20,8 @@ use crate::model::{Epoch, Mode, Role, Status};
 
 /// A gauge of something counted from 0.
 pub type Number = Gauge<u64, AtomicU64>;
+/// A gauge of something that may be unknown: NaN then.
+pub type Known = Gauge<f64, AtomicU64>;
 
 /// Counts under this name whatever has no name of its own, so that nobody outside can make series.
 const OTHER: &str = "other";
@@ -55,7 +57,7 @@ pub struct Steps {
     pub fdatasync: Micros,
     /// From sending a batch to the peer until it is stored there.
     pub peer_stored: Micros,
-    /// From confirmed until the store has it.
+    /// One transaction that writes a batch to the store.
     pub applied: Micros,
 }
 
@@ -108,6 +110,8 @@ pub struct Metrics {
     pub lag_entries: Number,
     /// Age in milliseconds of the oldest of these; 0 if there are none.
     pub lag_ms: Number,
+    /// Age in milliseconds of the oldest entry stored here that the peer has not told to have stored.
+    pub peer_lag_ms: Known,
     /// From Main's commit until the entry is visible on Sub.
     pub visible_after: Micros,
     pub heartbeats_sent: Counter,
@@ -122,7 +126,8 @@ impl Metrics {
         let to = &mut registry;
         to.register("log_lines_lost", "Log lines dropped: queue full, or nowhere to write them", lines_lost);
         let by_command = register(to, "commands", "Commands answered, by name and status", Family::default());
-        let by_actor = register(to, "actor_restarts", "Actors restarted after a panic or an error", Family::default());
+        let by_actor =
+            register(to, "actor_restarts", "Restarts of actors, for failures of their own or of a sibling", Family::default());
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         Arc::new(Self {
             commands: named(commands).into_iter().map(|name| (name.clone(), answers(&by_command, name))).collect(),
@@ -145,12 +150,19 @@ impl Metrics {
                 "milliseconds",
                 Number::default(),
             ),
+            peer_lag_ms: unknown(in_unit(
+                to,
+                "peer_lag",
+                "Age of the oldest entry stored here and not by the peer",
+                "milliseconds",
+                Known::default(),
+            )),
             visible_after: micros(to, "visible_after", "From Main's commit to visibility on Sub"),
-            heartbeats_sent: register(to, "heartbeats_sent", "Heartbeats sent, over all paths", Counter::default()),
+            heartbeats_sent: register(to, "heartbeats_sent", "Heartbeats sent, on each path", Counter::default()),
             heartbeats_heard: register(
                 to,
                 "heartbeats_heard",
-                "Heartbeats of the peer heard, over all paths",
+                "Authentic heartbeats of the peer heard, on each path",
                 Counter::default(),
             ),
             takeovers: register(to, "takeovers", "Unplanned takeovers by this server", Counter::default()),
@@ -168,9 +180,10 @@ impl Metrics {
         };
     }
 
-    /// An actor was restarted.
-    pub fn restarted(&self, actor: &str) {
-        self.restarts.get(actor).unwrap_or(&self.other_restarts).inc();
+    /// An actor has been restarted so many times by now. Called by one at a time: whoever shows the metrics.
+    pub fn restarts(&self, actor: &str, so_far: u64) {
+        let counter = self.restarts.get(actor).unwrap_or(&self.other_restarts);
+        counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
     /// A frame or link of the peer was refused; `code` as [`crate::wire::frames::LinkRefusal`] names it.
@@ -203,6 +216,11 @@ impl Metrics {
 fn register<M: prometheus_client::registry::Metric + Clone>(to: &mut Registry, name: &str, help: &str, metric: M) -> M {
     to.register(name, help, metric.clone());
     metric
+}
+
+fn unknown(gauge: Known) -> Known {
+    gauge.set(f64::NAN);
+    gauge
 }
 
 fn in_unit<M: prometheus_client::registry::Metric + Clone>(

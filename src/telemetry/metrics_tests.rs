@@ -54,11 +54,13 @@ fn exactly_one_role_and_one_mode_are_set() {
 fn positions_restarts_and_refused_frames_are_exported() {
     let metrics = metrics();
     metrics.positions.confirmed.set(41);
-    metrics.restarted("journal-writer");
+    metrics.restarts("journal-writer", 1);
+    metrics.restarts("journal-writer", 1);
     metrics.refused_frame("epoch_old");
     has(&metrics, r#"duplex_position{of="confirmed"} 41"#);
     has(&metrics, r#"duplex_actor_restarts_total{actor="journal-writer"} 1"#);
     has(&metrics, r#"duplex_frames_refused_total{code="epoch_old"} 1"#);
+    has(&metrics, "duplex_peer_lag_milliseconds NaN");
 }
 
 #[test]

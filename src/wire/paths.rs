@@ -69,16 +69,21 @@ impl Paths {
         Ok(Self { open: paths.into_iter().map(open_path).collect::<io::Result<_>>()?, first: 0 })
     }
 
-    /// Sends on every path. Never waits: a heartbeat that has to queue is worth less than the next one.
-    pub fn send_to_all(&mut self, datagram: &[u8]) {
+    /// Sends on every path, and says on how many it left. Never waits: a heartbeat that has to queue is worth less than the next one.
+    pub fn send_to_all(&mut self, datagram: &[u8]) -> u64 {
+        let mut sent = 0;
         for path in &mut self.open {
             // Not tokio's `try_send_to`: it refuses until the runtime has seen the socket writable, so the first beats would be lost.
             match SockRef::from(&path.socket).send_to(datagram, &path.path.peer.into()) {
-                Ok(_) => path.count.sent += 1,
-                // Counted, shown in status; carrier and address changes are watched elsewhere.
+                Ok(_) => {
+                    path.count.sent += 1;
+                    sent += 1;
+                }
+                // Counted; carrier and address changes are watched elsewhere.
                 Err(_) => path.count.not_sent += 1,
             }
         }
+        sent
     }
 
     /// The next datagram from the peer on any path, read into `buffer`. May be dropped and called again.

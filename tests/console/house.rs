@@ -71,6 +71,7 @@ pub struct House {
     pub address: SocketAddr,
     pub board: Arc<Board>,
     pub shown: Arc<Shown>,
+    pub metrics: Arc<Metrics>,
     pub hooks: Arc<Hooks>,
     pub filling: Arc<Mutex<Filling>>,
     acceptor: Option<Acceptor>,
@@ -110,6 +111,7 @@ impl House {
         board.set_applied(applied);
         board.set_epoch(Epoch(1));
         board.raise_confirmed(applied.sequence);
+        let metrics = Metrics::new(&["deposit"], &["journal-writer"], Default::default());
         let acceptor = Acceptor::start(answering);
         let (asked, aged, told) = (Arc::clone(&hooks), Arc::clone(&hooks), Arc::clone(&hooks));
         let parts = Parts {
@@ -121,7 +123,7 @@ impl House {
             submit: acceptor.recipient.clone(),
             tree: Arc::new(move || tree(told.tree_panics.load(SeqCst))),
             store: ReadPool::new(&database.url, 2).unwrap(),
-            metrics: Metrics::new(&["deposit"], &["journal-writer"], Default::default()),
+            metrics: Arc::clone(&metrics),
             prove_main: Arc::new(move || {
                 let proven = asked.prove.lock().unwrap().as_mut().map_or(Ok(()), |prove| prove());
                 async move { proven }.boxed()
@@ -133,7 +135,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let console = Some(Console::new(parts).start(listener).unwrap());
         let (filling, acceptor) = (Arc::new(Mutex::new(filling)), Some(acceptor));
-        let house = Self { address, board, shown, hooks, filling, acceptor, console, _database: database };
+        let house = Self { address, board, shown, metrics, hooks, filling, acceptor, console, _database: database };
         house.stand(Mode::Pair, Role::Sub);
         house
     }

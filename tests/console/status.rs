@@ -30,6 +30,8 @@ fn status_says_how_far_the_other_server_is_behind() {
     let status = house.get("/api/v1/status").json();
     assert_eq!((&status["peer"]["lag_entries"], &status["peer"]["lag_ms"]), (&30.into(), &serde_json::Value::Null));
     assert_eq!(status["sentence"]["en"], "Restoring the pair (40%)");
+    house.metrics.peer_lag_ms.set(1_250.0);
+    assert_eq!(house.get("/api/v1/status").json()["peer"]["lag_ms"], 1_250);
     house.board.set_peer_stored(Sequence(50));
     assert_eq!(house.get("/api/v1/status").json()["peer"]["lag_ms"], 0);
 }
@@ -94,6 +96,7 @@ fn metrics_are_openmetrics_and_follow_the_board() {
         r#"duplex_position{of="applied"} 1"#,
         "duplex_lag_entries 3",
         "duplex_lag_milliseconds 12",
+        r#"duplex_actor_restarts_total{actor="journal-writer"} 1"#,
         "duplex_log_lines_lost_total 0",
         r#"duplex_http_requests_total{path="/api/v1/status",status="200"} 1"#,
     ] {

@@ -38,6 +38,17 @@ fn a_second_opening_is_refused_while_the_first_lives() {
 }
 
 #[test]
+fn a_file_made_anew_is_no_longer_reached_by_whoever_has_the_old_one_open() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let files = Directory::open(directory.path()).expect("it exists");
+    let old = files.create("spare-1.new", 512).expect("created");
+    let new = files.create("spare-1.new", 512).expect("created again");
+    old.write_at(&[7; 512], 0).expect("written");
+    let mut read = [1; 512];
+    assert_eq!((new.read_at(&mut read, 0).expect("readable"), read), (512, [0; 512]));
+}
+
+#[test]
 fn a_missing_directory_is_not_taken_for_a_new_server() {
     let error = Directory::open("/nonexistent/journal").expect_err("missing").to_string();
     assert!(error.starts_with("cannot open directory /nonexistent/journal: "), "{error}");

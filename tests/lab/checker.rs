@@ -4,6 +4,7 @@
 //! - P2: every acknowledged command is in both journals, at the place that its answer named. Both journals are one history, so an
 //!   answer `both` was in the survivor's at the takeover: what comes later has a later epoch, and would be at another place;
 //! - P3: no command is there twice, and a repeated one gets its first answer;
+//! - P6: what was kept of a cut tail is in no journal any more;
 //! - P7: both stores stand at the journals' end and hold the same rows.
 
 use std::{
@@ -24,6 +25,7 @@ use duplex::{
     model::{Position, Sequence},
     store::{self, ReadPool},
 };
+use serde_json::Value;
 
 use crate::{
     pair::{AS_ACKNOWLEDGER, HALL_1, HALL_2, Pair, SERVERS, epoch_in},
@@ -39,6 +41,8 @@ const JUDGED: &str = "the pair has promised it";
 /// What a judged scenario shows.
 pub struct Evidence {
     told: Vec<Told>,
+    /// Acknowledged, and in the journal of this server alone: none, if they are a pair.
+    pub only_on: [usize; 2],
 }
 
 impl Evidence {
@@ -75,24 +79,38 @@ pub fn judge(pair: &mut Pair, teller: &mut Teller) -> Evidence {
     pair.wait_for_holders(main, 1 - main);
 
     let told = tell(pair);
+    let anomalies = check(&told);
+    assert!(anomalies.is_empty(), "the answers contradict each other: {}", listed(&anomalies));
     wait_until_applied(pair);
     pair.audit();
     pair.cut_the_power();
     let books = [HALL_1, HALL_2].map(|server| read_book(pair, server));
     one_acknowledger(pair, &told, &books);
+    tails_are_cut(pair, &books);
     nothing_lost_or_doubled(&told, teller, &books);
     same_data(pair, &books);
     let acknowledged = told.iter().filter(|told| told.is_acknowledged()).count();
     say(&format!("{}: {acknowledged} acknowledged, {} entries in both journals", pair.scenario, books[0].entries.len()));
-    Evidence { told }
+    Evidence { told, only_on: [0, 0] }
+}
+
+/// Judges an `async` pair whose former main stays out: nothing acknowledged is on no disk, or executed twice. Sequences that the lost
+/// entries had come again, so answers are not compared with each other.
+pub fn judge_apart(pair: &mut Pair) -> Evidence {
+    let told = tell(pair);
+    pair.cut_the_power();
+    let books = [HALL_1, HALL_2].map(|server| read_book(pair, server));
+    one_acknowledger(pair, &told, &books);
+    let [here, there] = books.each_ref().map(|book| compare(&told, &book.entries));
+    assert!(here.doubled.is_empty() && there.doubled.is_empty(), "{:?} {:?}", here.doubled, there.doubled);
+    let nowhere: Vec<_> = here.lost.iter().filter(|id| there.lost.contains(id)).collect();
+    assert!(nowhere.is_empty(), "{} acknowledged commands are on no disk, as {:?}", nowhere.len(), nowhere[0]);
+    Evidence { told, only_on: [there.lost.len(), here.lost.len()] }
 }
 
 fn tell(pair: &Pair) -> Vec<Told> {
     let read = |path| history::read(BufReader::new(File::open(path).expect(JUDGED))).expect("a history of duplex load");
-    let told: Vec<Told> = pair.histories().into_iter().flat_map(read).collect();
-    let anomalies = check(&told);
-    assert!(anomalies.is_empty(), "the answers contradict each other: {}", listed(&anomalies));
-    told
+    pair.histories().into_iter().flat_map(read).collect()
 }
 
 /// P1, P4: from what both servers said, what was answered, and what is in the journals.
@@ -111,6 +129,16 @@ fn one_acknowledger(pair: &Pair, told: &[Told], books: &[Book; 2]) {
     let of_answers = told.iter().flat_map(|told| &told.answers).filter_map(|answer| answer.epoch);
     for epoch in of_entries.chain(of_answers).collect::<HashSet<_>>() {
         assert!(acknowledgers.contains_key(&epoch), "nobody says that he acknowledged in epoch {epoch}: {acknowledgers:?}");
+    }
+}
+
+/// P6: nothing of what lies in lost-and-found is in a journal.
+fn tails_are_cut(pair: &Pair, books: &[Book; 2]) {
+    let saved = [HALL_1, HALL_2].into_iter().flat_map(|server| pair.saved(server)).flatten();
+    let number = |line: &Value, field: &str| line[field].as_u64().expect("a line of lost-and-found names its place");
+    let places: HashSet<_> = saved.map(|line| (number(&line, "epoch"), number(&line, "sequence"))).collect();
+    for entry in books.iter().flat_map(|book| &book.entries) {
+        assert!(!places.contains(&(entry.epoch, entry.sequence)), "it was cut, and is there: {entry:?}");
     }
 }
 

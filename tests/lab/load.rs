@@ -35,7 +35,7 @@ impl Load {
     pub(crate) fn start(pair: &Pair, number: usize, rate: Option<u32>) -> Self {
         let (history, log) = (pair.file(&format!("history-{number}.jsonl")), pair.file(&format!("load-{number}.log")));
         let mut command = program(pair.client());
-        command.args(["load", "--json", "--plain", "--address", &format!("{MAIN_ADDRESS}:{TERMINAL_PORT}")]);
+        command.args(["load", "--json", "--address", &format!("{MAIN_ADDRESS}:{TERMINAL_PORT}")]).args(pair.security());
         command.args(["--terminals-file", text(&pair.file("pair/terminals.csv")), "--history", text(&history)]);
         command.args(["--terminals", &TERMINALS.to_string(), "--seconds", &SECONDS.to_string()]);
         command.args(["--cards", &format!("C:{}", TELLERS_CARDS - 1)]);

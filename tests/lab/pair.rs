@@ -10,7 +10,17 @@ use std::{
     time::Duration,
 };
 
-use duplex::{cli::import::sample, config::Config, layout::Layout};
+pub use duplex::cli::init::TERMINAL_PORT;
+use duplex::{
+    cli::{
+        client::{Reach, Service},
+        import::sample,
+        init::{HTTP_PORT, PEER_PORT, WITNESS_PORT},
+    },
+    config::Config,
+    layout::Layout,
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -18,6 +28,7 @@ use crate::{
     netns::{INTERFACE, Lab, LabBox},
     process::Process,
     say,
+    site::{Site, config_file},
     teller::Teller,
     until,
 };
@@ -26,9 +37,7 @@ pub const HALL_1: usize = 0;
 pub const HALL_2: usize = 1;
 pub const SERVERS: [&str; 2] = ["hall-1", "hall-2"];
 pub const CLIENT: &str = "client";
-const WITNESS: &str = "witness";
-const WITNESS_PORT: u16 = 7410;
-pub const TERMINAL_PORT: u16 = 7300;
+pub const WITNESS: &str = "witness";
 /// What terminals and analysis clients know.
 pub const MAIN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const SUB_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -37,8 +46,6 @@ pub const SUB_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub const MEMBERS: u64 = 3_000;
 /// Cards from this number on are the teller's, whose commands must not be refused for what the load did.
 pub const TELLERS_CARDS: u64 = 2_980;
-/// More than the load uses: one is left for the teller, who is at the counter.
-const SEATS: u16 = 64;
 
 /// A pair forms, a survivor takes over, a server comes back: seconds on an idle machine, more when it is busy.
 pub const PAIR_LIMIT: Duration = Duration::from_secs(60);
@@ -72,28 +79,34 @@ impl Drop for Turn {
     }
 }
 
-/// Fields are dropped in this order: processes, namespaces, files, turn.
+/// Fields are dropped in this order: processes, namespaces, files, site, turn.
 pub struct Pair {
     witness: Process,
     pub servers: [Process; 2],
     pub lab: Lab,
     directory: TempDir,
+    pub site: Site,
     pub scenario: String,
     loads: usize,
     _turn: Turn,
 }
 
 impl Pair {
-    /// A pair with members and an open business day. The scenario's name is the test's.
+    /// The usual pair, with members and an open business day.
     pub fn at_work() -> Self {
+        Self::of(Site::default())
+    }
+
+    /// A pair of some kind, at work. The scenario's name is the test's.
+    pub fn of(site: Site) -> Self {
         let turn = Turn::take();
         let lab = Lab::new(&[WITNESS, SERVERS[HALL_1], SERVERS[HALL_2], CLIENT]);
         let directory = tempfile::Builder::new().prefix("duplex-lab-").tempdir().expect("there is room for files");
-        make_pair(&lab, directory.path());
+        site.make(&lab, directory.path());
         let witness = start_witness(&lab, directory.path());
         let servers = [HALL_1, HALL_2].map(|server| start_server(&lab, directory.path(), server));
         let scenario = thread::current().name().unwrap_or("lab").to_owned();
-        let pair = Self { witness, servers, lab, directory, scenario, loads: 0, _turn: turn };
+        let pair = Self { witness, servers, lab, directory, site, scenario, loads: 0, _turn: turn };
         pair.wait_for_pair();
         pair.open_for_business();
         pair
@@ -131,7 +144,25 @@ impl Pair {
     }
 
     pub fn teller(&self) -> Teller {
-        Teller::new(&self.file("pair/terminals.csv"))
+        Teller::new(&self.file("pair/terminals.csv"), self.service())
+    }
+
+    /// The service as terminals know it.
+    fn service(&self) -> Service {
+        let ca = self.site.authority(self.directory.path());
+        let address = format!("{MAIN_ADDRESS}:{TERMINAL_PORT}");
+        let reach = Reach { addresses: vec![address], plain: ca.is_none(), ca, patience: PAIR_LIMIT.as_secs() };
+        reach.service().expect("init wrote the authority's certificate")
+    }
+
+    /// How client programs reach it.
+    pub fn security(&self) -> Vec<String> {
+        self.site.security(self.directory.path())
+    }
+
+    pub fn key_of(&self, terminal: &str) -> String {
+        let rolls = duplex::cli::rolls::read(&self.file("pair/terminals.csv")).expect("init wrote it");
+        rolls.into_iter().find(|row| row.terminal_id == terminal).expect("init enrols it").key
     }
 
     pub fn kill(&mut self, server: usize) {
@@ -170,6 +201,12 @@ impl Pair {
         })
     }
 
+    /// What a server's status says, asked at its own address.
+    pub fn status(&self, server: usize) -> Value {
+        let address = format!("{}:{HTTP_PORT}", self.machine(server).address);
+        self.client().enter(|| duplex::cli::status::ask(&address)).unwrap_or(Value::Null)
+    }
+
     /// Who holds each of the two service addresses.
     pub fn holders(&self, address: Ipv4Addr) -> Vec<usize> {
         let shown = format!(" {address}/32 ");
@@ -184,10 +221,24 @@ impl Pair {
         });
     }
 
-    /// Files in both servers' lost-and-found.
+    /// What one server kept in its lost-and-found: of each file, every line.
+    pub fn saved(&self, server: usize) -> Vec<Vec<Value>> {
+        let directory = fs::read_dir(self.layout(server).lost_and_found()).expect("init made it");
+        let read = |file: &Path| fs::read_to_string(file).expect("it is a text");
+        let lines = |text: String| text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+        directory.map(|file| lines(read(&file.expect("it can be listed").path()))).collect()
+    }
+
+    /// Tails that either server kept.
     pub fn saved_tails(&self) -> usize {
-        let count = |server| fs::read_dir(self.layout(server).lost_and_found()).map_or(0, Iterator::count);
-        count(HALL_1) + count(HALL_2)
+        self.saved(HALL_1).len() + self.saved(HALL_2).len()
+    }
+
+    /// Whether what this server sends to the other one's peer port is lost. Heartbeats and what the other one sends still come.
+    pub fn stop_entries(&self, from: usize, stop: bool) {
+        let change = if stop { "add" } else { "delete" };
+        let to = self.machine(1 - from).address;
+        self.machine(from).ip(&format!("rule {change} to {to} ipproto tcp dport {PEER_PORT} blackhole"));
     }
 
     /// `duplex audit` of both servers while they serve: the ledger's invariants, and one beside the other.
@@ -209,18 +260,16 @@ impl Pair {
     fn open_for_business(&self) {
         let mut members = File::create(self.file("members.csv")).expect("there is room for files");
         sample::write_default(&mut members, MEMBERS).expect("there is room for files");
-        let password = self.file("pair/password.txt");
-        let office = ["--plain", "--password-file", password.to_str().expect("a path of letters")];
-        let date = format!(r#"{{"date":"{}"}}"#, jiff::Zoned::now().date());
-        let terminals = self.file("pair/terminals.csv");
-        let key = key_of(&terminals, "office");
-        let day = ["terminal", "--terminal", "office", "--key", &key, "--staff", "manager", "--state"];
-        let state = self.file("office.json");
+        let (password, terminals) = (self.file("pair/password.txt"), self.file("pair/terminals.csv"));
+        let (state, key, security) = (self.file("office.json"), self.key_of("office"), self.security());
         let address = format!("{MAIN_ADDRESS}:{TERMINAL_PORT}");
-        let office = [&office[..], &["--address", &address]].concat();
-        self.run("office", &[&day[..], &[text(&state)], &office, &["open_day", &date]].concat());
-        let import = ["import", "members", "--staff", "manager", "--terminals-file", text(&terminals)];
-        self.run("import", &[&import[..], &office, &[text(&self.file("members.csv"))]].concat());
+        let mut manager = vec!["--staff", "manager", "--password-file", text(&password), "--address", &address];
+        manager.extend(security.iter().map(String::as_str));
+        let date = format!(r#"{{"date":"{}"}}"#, jiff::Zoned::now().date());
+        let day = ["terminal", "--terminal", "office", "--key", &key, "--state", text(&state)];
+        self.run("office", &[&day[..], &manager, &["open_day", &date]].concat());
+        let import = ["import", "members", "--terminals-file", text(&terminals)];
+        self.run("import", &[&import[..], &manager, &[text(&self.file("members.csv"))]].concat());
     }
 
     /// Runs a client program to its end.
@@ -265,18 +314,6 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of letters")
 }
 
-fn make_pair(lab: &Lab, directory: &Path) {
-    let server = |name: &str| format!("{name}={}", lab.machine(name).address);
-    let mut command = program(lab.machine(CLIENT));
-    command.args(["init", "--json", "--plain", "--interface", INTERFACE, "--terminals", &SEATS.to_string()]);
-    command.arg("--out").arg(directory.join("pair"));
-    command.args(["--server", &server(SERVERS[HALL_1]), "--server", &server(SERVERS[HALL_2])]);
-    command.args(["--main-address", &MAIN_ADDRESS.to_string(), "--sub-address", &SUB_ADDRESS.to_string()]);
-    command.args(["--witness", &format!("{}:{WITNESS_PORT}", lab.machine(WITNESS).address)]);
-    let made = command.output().expect("init starts");
-    assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
-}
-
 fn start_witness(lab: &Lab, directory: &Path) -> Process {
     let machine = lab.machine(WITNESS);
     let mut command = program(machine);
@@ -290,15 +327,6 @@ fn start_server(lab: &Lab, directory: &Path, server: usize) -> Process {
     let mut command = program(lab.machine(SERVERS[server]));
     command.arg("serve").arg("--config").arg(config_file(directory, server));
     Process::start(SERVERS[server], directory.join(format!("{}.log", SERVERS[server])), command)
-}
-
-fn config_file(directory: &Path, server: usize) -> PathBuf {
-    directory.join("pair").join(SERVERS[server]).join("duplex.toml")
-}
-
-fn key_of(terminals: &Path, terminal: &str) -> String {
-    let rolls = duplex::cli::rolls::read(terminals).expect("init wrote it");
-    rolls.into_iter().find(|row| row.terminal_id == terminal).expect("init enrols it").key
 }
 
 /// Words of the story with which a server begins to acknowledge.

@@ -2,14 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::Path,
     time::Duration,
 };
 
 use duplex::{
     cli::{
-        client::{Client, CommandIds, Limits, Service, Terminal},
+        client::{Client, CommandIds, Service, Terminal},
         rolls,
     },
     ledger::rows::TerminalKind,
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     netns::LabBox,
-    pair::{MAIN_ADDRESS, TELLERS_CARDS, TERMINAL_PORT},
+    pair::{TELLERS_CARDS, TERMINAL_PORT},
 };
 
 /// A server answers or refuses within two seconds.
@@ -27,6 +27,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 pub struct Teller {
     terminal: Terminal,
+    service: Service,
     ids: CommandIds,
     pub kept: Vec<Kept>,
 }
@@ -39,10 +40,10 @@ pub struct Kept {
 }
 
 impl Teller {
-    pub fn new(terminals: &Path) -> Self {
+    pub fn new(terminals: &Path, service: Service) -> Self {
         let counter = rolls::take(terminals, &[TerminalKind::Counter], 1).expect("init enrols a counter");
         let terminal = counter.into_iter().next().expect("one was taken");
-        Self { terminal, ids: CommandIds::new().expect("random numbers"), kept: Vec::new() }
+        Self { terminal, service, ids: CommandIds::new().expect("random numbers"), kept: Vec::new() }
     }
 
     pub fn terminal_id(&self) -> &str {
@@ -56,7 +57,7 @@ impl Teller {
         self.learn_the_rates(client);
         for card in cards {
             let request = self.request("deposit", &format!(r#"{{"card_id":"{card}","rate_id":1,"units":125}}"#));
-            let answer = settle(client, &request);
+            let answer = self.settle(client, &request);
             let expected = if card == "nobody" { "rejected" } else { "ok" };
             assert_eq!(answer["status"], expected, "{answer}");
             self.kept.push(Kept { command_id: request.0, request: request.1, answer });
@@ -66,7 +67,7 @@ impl Teller {
     /// Sends everything again.
     pub fn repeat(&self, client: &LabBox) {
         for Kept { command_id, request, answer } in &self.kept {
-            let again = settle(client, &(command_id.clone(), request.clone()));
+            let again = self.settle(client, &(command_id.clone(), request.clone()));
             assert_eq!(again["repeated"], true, "{command_id} was executed anew: {again}");
             for field in ["status", "code", "text_ja", "text_en", "body", "epoch", "sequence"] {
                 assert_eq!(again[field], answer[field], "{field} of {command_id}: first {answer}, then {again}");
@@ -75,9 +76,21 @@ impl Teller {
     }
 
     fn learn_the_rates(&mut self, client: &LabBox) {
-        let answer = settle(client, &self.request("hello", "{}"));
+        let hello = self.request("hello", "{}");
+        let answer = self.settle(client, &hello);
         self.terminal.rate_table_ver = answer["body"]["rate_table"]["version"].as_i64();
         assert!(self.terminal.rate_table_ver.is_some(), "{answer}");
+    }
+
+    /// Sends until a final answer comes.
+    fn settle(&self, client: &LabBox, (id, request): &(String, Vec<u8>)) -> Value {
+        let service = self.service.clone();
+        client.run(async || {
+            let mut client = Client::new(service, 0);
+            let settled = client.settle(id, request).await.unwrap_or_else(|unsettled| panic!("no answer to {id}: {unsettled:?}"));
+            assert_ne!(settled.answer.status, Status::Retry);
+            serde_json::from_slice(client.answer_line()).expect("an answer is JSON")
+        })
     }
 
     /// A command id and the line that carries it.
@@ -87,18 +100,6 @@ impl Teller {
         self.terminal.write_request(&mut line, &id, command, body);
         (id, line)
     }
-}
-
-/// Sends until a final answer comes.
-fn settle(client: &LabBox, (id, request): &(String, Vec<u8>)) -> Value {
-    let address = SocketAddr::from((MAIN_ADDRESS, TERMINAL_PORT));
-    let service = Service { addresses: vec![address], tls: None, limits: Limits::default() };
-    client.run(async || {
-        let mut client = Client::new(service, 0);
-        let settled = client.settle(id, request).await.unwrap_or_else(|unsettled| panic!("no answer to {id}: {unsettled:?}"));
-        assert_ne!(settled.answer.status, Status::Retry);
-        serde_json::from_slice(client.answer_line()).expect("an answer is JSON")
-    })
 }
 
 /// A deposit on its way to a server that may not know yet that it is nobody's main any more.

@@ -13,9 +13,11 @@ use std::{
 };
 
 use duplex::{
-    cli::history::now_us,
+    cli::{history::now_us, init::HTTP_PORT},
     network::{ArpFrame, ArpPort},
 };
+
+use serde_json::Value;
 
 use crate::{
     netns::{INTERFACE, LabBox, in_namespace},
@@ -75,6 +77,37 @@ fn ask(connection: &mut Option<BufReader<TcpStream>>, address: Ipv4Addr) -> Opti
     stream.get_mut().write_all(b"{\"v\":1}\n").ok()?;
     let mut line = String::new();
     stream.read_line(&mut line).ok().filter(|length| *length > 0).map(drop)
+}
+
+/// An HTTP answer to a read.
+pub struct Read {
+    pub at_us: u64,
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Reads the first members at a service address over and over, as the office, and keeps every answer.
+pub fn read_steadily(client: &LabBox, address: Ipv4Addr, key: String) -> Watcher<Vec<Read>> {
+    Watcher::start(client, move |stop| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WAIT));
+        let agent: ureq::Agent = config.build().into();
+        let mut reads = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let request = agent.get(format!("http://{address}:{HTTP_PORT}/api/v1/members?limit=5"));
+            let answer = request.header("X-Duplex-Terminal", "office").header("X-Duplex-Key", &key).call();
+            if let Some((status, body)) = answer.ok().and_then(whole) {
+                let body = serde_json::from_str(&body).unwrap_or_else(|_| Value::String(body));
+                reads.push(Read { at_us: now_us(), status, body });
+            }
+            thread::sleep(PACE);
+        }
+        reads
+    })
+}
+
+/// `None` if the server went away in the middle of it.
+fn whole(mut answer: ureq::http::Response<ureq::Body>) -> Option<(u16, String)> {
+    Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
 }
 
 /// Every ARP frame that reaches the client, with its moment.

@@ -3,13 +3,11 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use duplex::config::Config;
 use nix::sys::signal::{Signal, kill};
@@ -17,14 +15,17 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_duplex");
+mod line;
+mod program;
+
+pub use line::{CommandIds, Line};
+pub use program::{PROGRAM, Running, eventually, run};
+
 /// Longer than any takeover or restart on a busy machine; reached only by failures.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that has not answered after this is asked again, as a terminal does it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const PAIRS_TRIED_MAX: usize = 5;
-/// Between two looks at something that cannot be waited for.
-const LOOK: Duration = Duration::from_millis(20);
 
 static PAIRS: AtomicU32 = AtomicU32::new(0);
 
@@ -44,39 +45,6 @@ impl Which {
 
     pub fn name(self) -> &'static str {
         ["hall-1", "hall-2"][self as usize]
-    }
-}
-
-/// A process of the pair, killed when it is dropped.
-pub struct Running {
-    child: Child,
-}
-
-impl Running {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
-    }
-
-    /// Waits for its end.
-    pub fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let mut status = None;
-        let _ = eventually(limit, || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -351,102 +319,4 @@ fn read_keys(file: &Path) -> HashMap<String, String> {
     let text = fs::read_to_string(file).unwrap();
     let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
     text.lines().skip(1).map(fields).map(|fields| (fields[0].clone(), fields[2].clone())).collect()
-}
-
-/// Runs the program to its end.
-///
-/// # Panics
-/// With what it said, if it fails.
-pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
-    let output = Command::new(PROGRAM).arg("--die-with-parent").args(arguments).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-/// Looks again and again, since nothing tells when a process of its own has come so far.
-#[must_use]
-pub fn eventually(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    loop {
-        if holds() {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        thread::sleep(LOOK);
-    }
-}
-
-/// Command ids that nobody used before.
-pub struct CommandIds;
-
-impl CommandIds {
-    pub fn draw() -> String {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).unwrap();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-/// A terminal's connection, in plain.
-pub struct Line {
-    read: BufReader<TcpStream>,
-}
-
-impl Line {
-    /// # Errors
-    /// [`io::Error`] of the connection.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { read: BufReader::new(stream) })
-    }
-
-    pub fn stream(&self) -> &TcpStream {
-        self.read.get_ref()
-    }
-
-    /// # Errors
-    /// [`io::Error`] of the connection.
-    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.read.get_mut().write_all(bytes)
-    }
-
-    /// The next answer; `None` if the server has closed.
-    ///
-    /// # Errors
-    /// [`io::Error`] of the connection, a deadline among them.
-    pub fn hear(&mut self) -> io::Result<Option<Value>> {
-        let mut line = String::new();
-        match self.read.read_line(&mut line)? {
-            0 => Ok(None),
-            _ => serde_json::from_str(&line).map(Some).map_err(|error| io::Error::other(format!("{error}: {line}"))),
-        }
-    }
-
-    /// # Errors
-    /// [`io::Error`] of the connection.
-    pub fn ask(&mut self, request: &Value) -> io::Result<Value> {
-        self.send(format!("{request}\n").as_bytes())?;
-        self.hear()?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    /// Waits for the server's close, however it looks, and throws away what comes before.
-    #[must_use]
-    pub fn is_closed_within(&mut self, limit: Duration) -> bool {
-        self.stream().set_read_timeout(Some(limit)).unwrap();
-        let deadline = Instant::now() + limit;
-        let mut rest = [0; 64 << 10];
-        loop {
-            match self.read.read(&mut rest) {
-                Ok(0) => return true,
-                Ok(_) if Instant::now() < deadline => {}
-                Ok(_) => return false,
-                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
-            }
-        }
-    }
 }

@@ -6,7 +6,10 @@ use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::Patience;
-use crate::model::{BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Moment, Role, Sequence, ServerId, Standing};
+use crate::model::{
+    BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Moment, Position, Role, Sequence, ServerId, Standing,
+};
+use crate::telemetry::Metrics;
 use crate::wire::heartbeat::{HeartbeatKey, decode, encode};
 use crate::wire::identity::PairSecret;
 use crate::wire::life::LifeNews;
@@ -30,6 +33,7 @@ struct Stage {
     monitor: Addr<StateMonitor>,
     judged: Heard<Judged>,
     board: Arc<Board>,
+    metrics: Arc<Metrics>,
     peer: tokio::net::UdpSocket,
     key: HeartbeatKey,
     number: u64,
@@ -43,10 +47,11 @@ async fn stage() -> Stage {
     let paths = vec![Path { name: "loopback".into(), local, peer: peer.local_addr().unwrap() }];
     let settings = Settings { me: ServerId::A, boot: BootNonce(1), key: key.clone(), paths, patience, heartbeat_ms: 25 };
     let (recipient, judged) = ear::<Judged>();
-    let board = Arc::new(Board::default());
-    let monitor = StateMonitor::new(settings, Arc::clone(&board), Arc::new(Shown::default()), recipient, quiet()).start();
+    let (board, shown, metrics) =
+        (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], Default::default()));
+    let monitor = StateMonitor::new(settings, Arc::clone(&board), shown, Arc::clone(&metrics), recipient, quiet()).start();
     monitor.send(Stand(standing())).await.unwrap();
-    Stage { monitor, judged, board, peer, key, number: 0 }
+    Stage { monitor, judged, board, metrics, peer, key, number: 0 }
 }
 
 impl Stage {
@@ -89,6 +94,21 @@ async fn a_peer_that_answers_is_told_and_extends_the_lease() {
     assert!(matches!(stage.events()[..], [Event::PeerBack, Event::PeerSays(_)]));
     let left = stage.board.lease_until().since(clock::now());
     assert!((1..=250).contains(&left), "{left} ms of lease");
+    assert!(stage.metrics.heartbeats_sent.get() >= 1 && stage.metrics.heartbeats_heard.get() == 1);
+}
+
+#[actix::test]
+async fn what_the_peer_lacks_is_told_by_its_age() {
+    let stage = stage().await;
+    let at = |sequence| Position { sequence: Sequence(sequence), ..Position::GENESIS };
+    let lag_ms = || stage.metrics.peer_lag_ms.get();
+    stage.board.set_stored(at(5));
+    stage.board.set_peer_stored(Sequence(5));
+    until_later("the peer has everything", || lag_ms() == 0.0).await;
+    stage.board.set_stored(at(6));
+    until_later("what it lacks grows old", || lag_ms() >= 50.0).await;
+    stage.board.set_peer_stored(Sequence(6));
+    until_later("it has everything again", || lag_ms() == 0.0).await;
 }
 
 #[actix::test]

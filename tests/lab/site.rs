@@ -1,0 +1,82 @@
+//! What a scenario's pair is like, and how its files are made.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use duplex::cli::init::WITNESS_PORT;
+
+use crate::{
+    netns::{INTERFACE, Lab},
+    pair::{CLIENT, MAIN_ADDRESS, SERVERS, SUB_ADDRESS, WITNESS, program},
+    postgres::Postgres,
+};
+
+/// More than the load uses: one is left for the teller, who is at the counter.
+const SEATS: u16 = 64;
+
+/// What differs from what `duplex init --plain` writes.
+#[derive(Clone, Default)]
+pub struct Site {
+    /// Terminals talk TLS.
+    pub tls: bool,
+    pub asynchronous: bool,
+    /// Silence counts after 2 s, so that something can be done to a pair before it says that it is none.
+    pub patient: bool,
+    /// Where both servers keep a database of their own, instead of SQLite.
+    pub postgres: Option<Arc<Postgres>>,
+}
+
+impl Site {
+    /// `duplex init`, and the configurations changed.
+    pub fn make(&self, lab: &Lab, directory: &Path) {
+        let server = |name: &str| format!("{name}={}", lab.machine(name).address);
+        let mut command = program(lab.machine(CLIENT));
+        command.args(["init", "--json", "--interface", INTERFACE, "--terminals", &SEATS.to_string()]);
+        command.args((!self.tls).then_some("--plain"));
+        command.arg("--out").arg(directory.join("pair"));
+        command.args(["--server", &server(SERVERS[0]), "--server", &server(SERVERS[1])]);
+        command.args(["--main-address", &MAIN_ADDRESS.to_string(), "--sub-address", &SUB_ADDRESS.to_string()]);
+        command.args(["--witness", &format!("{}:{WITNESS_PORT}", lab.machine(WITNESS).address)]);
+        let made = command.output().expect("init starts");
+        assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        (0..SERVERS.len()).for_each(|server| self.configure(&config_file(directory, server)));
+    }
+
+    /// How client programs reach the service.
+    pub fn security(&self, directory: &Path) -> Vec<String> {
+        match self.authority(directory) {
+            Some(file) => vec!["--ca".into(), file.display().to_string()],
+            None => vec!["--plain".into()],
+        }
+    }
+
+    pub fn authority(&self, directory: &Path) -> Option<PathBuf> {
+        self.tls.then(|| directory.join("pair/ca.pem"))
+    }
+
+    fn configure(&self, file: &Path) {
+        let mut changes = Vec::new();
+        if self.asynchronous {
+            changes.push(("mode = ", r#""async""#.to_owned()));
+        }
+        if self.patient {
+            changes.extend([("lease_ms = ", "1500".to_owned()), ("silence_ms = ", "2000".to_owned())]);
+        }
+        if let Some(postgres) = &self.postgres {
+            changes.push(("url = ", format!("{:?}", postgres.new_database())));
+        }
+        let mut text = fs::read_to_string(file).expect("init wrote it");
+        for (key, value) in changes {
+            let line = text.lines().find(|line| line.starts_with(key)).expect("init writes every key").to_owned();
+            text = text.replace(&line, &format!("{key}{value}"));
+        }
+        fs::write(file, text).expect("there is room for files");
+    }
+}
+
+pub fn config_file(directory: &Path, server: usize) -> PathBuf {
+    directory.join("pair").join(SERVERS[server]).join("duplex.toml")
+}

@@ -1,0 +1,105 @@
+//! Entries that only Main has, because nothing larger than a heartbeat reaches Sub any more.
+
+use duplex::cli::{client::StoredOn, history::now_us};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::{
+    RATE, SOME,
+    checker::{Evidence, judge, judge_apart},
+    load::Load,
+    pair::{HALL_1, HALL_2, MAIN_ADDRESS, Pair, SUB_ADDRESS, TAKEOVER_LIMIT},
+    say,
+    site::Site,
+    teller::Teller,
+    under_load, until,
+};
+
+/// Entries that main stores and sub never hears of; a third of the terminals have then a command under way.
+const TAIL: u64 = 8;
+
+/// Entries that main has stored and sub has not, as main's status says.
+fn lag(pair: &Pair) -> u64 {
+    pair.status(HALL_1)["peer"]["lag_entries"].as_u64().unwrap_or(0)
+}
+
+/// Cuts only the way of main's entries to sub, kills main once it has a tail, and lets sub take over.
+fn main_dies_with_a_tail(site: Site) -> (Pair, Teller, Load, [u64; 2]) {
+    let (mut pair, teller, mut load) = under_load(Pair::of(site), RATE);
+    pair.stop_entries(HALL_1, true);
+    until("main has stored what sub has not", TAKEOVER_LIMIT, || lag(&pair) >= TAIL);
+    let killed_us = now_us();
+    pair.servers[HALL_1].signal(Signal::SIGKILL);
+    assert!(!pair.servers[HALL_1].has_said("lost the other server"), "main was killed too late to have a tail");
+    pair.servers[HALL_1].ended();
+    pair.stop_entries(HALL_1, false);
+    load.wait_for_answers(SOME);
+    let served_us = now_us();
+    assert_eq!(pair.serving(), Some(HALL_2));
+    (pair, teller, load, [killed_us, served_us])
+}
+
+/// The one file of the former main, line by line.
+fn tail_of(pair: &Pair) -> Vec<Value> {
+    assert!(pair.servers[HALL_1].has_said("kept the entries that the other server lacks, and cut them off"));
+    let [tail] = <[_; 1]>::try_from(pair.saved(HALL_1)).expect("one tail was cut");
+    assert!(tail.len() as u64 >= TAIL, "{} entries were kept", tail.len());
+    assert!(pair.saved(HALL_2).is_empty(), "who took over cut nothing");
+    let sequences: Vec<u64> = tail.iter().map(|line| line["sequence"].as_u64().unwrap()).collect();
+    assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequences:?}");
+    for line in &tail {
+        let readable = line["images"].is_array() && line["response"].as_str().is_some_and(|text| text.contains("ledger_no"));
+        assert!(readable && line["server"] == "a" && line["command_id"].is_string(), "{line}");
+    }
+    tail
+}
+
+fn report(pair: &Pair, evidence: &Evidence, [killed_us, served_us]: [u64; 2], tail: usize) {
+    let gap_ms = evidence.longest_gap_ms(killed_us, served_us);
+    say(&format!("{}: terminals waited {gap_ms} ms; a tail of {tail} entries was kept", pair.scenario));
+}
+
+#[test]
+fn a_tail_that_nobody_was_told_of_is_kept_readable_and_cut_when_the_dead_main_returns() {
+    let (mut pair, mut teller, mut load, window) = main_dies_with_a_tail(Site { patient: true, ..Site::default() });
+    pair.start(HALL_1);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
+    let tail = tail_of(&pair);
+    // The judge finds every acknowledged command in both journals, so none of the tail's was one.
+    let evidence = judge(&mut pair, &mut teller);
+    report(&pair, &evidence, window, tail.len());
+}
+
+/// What `async` acknowledged is applied at once, and no row is undone: copying will mend that server, and until then it stays out.
+#[test]
+fn in_async_every_answer_says_one_and_a_dead_main_that_returns_keeps_its_tail_and_stays_out() {
+    let (mut pair, _, mut load, window) = main_dies_with_a_tail(Site { asynchronous: true, patient: true, ..Site::default() });
+    pair.start(HALL_1);
+    pair.wait_until_said(HALL_1, "cannot cut the journal below", TAKEOVER_LIMIT);
+    load.wait_for_answers(SOME);
+    load.stop();
+    assert_eq!((pair.serving(), pair.holders(MAIN_ADDRESS)), (Some(HALL_2), vec![HALL_2]));
+    let evidence = judge_apart(&mut pair);
+    assert!(evidence.stored_on(StoredOn::One) > 0 && evidence.stored_on(StoredOn::Both) == 0);
+    assert!(evidence.only_on[HALL_1] > 0, "main acknowledged what only it had");
+    report(&pair, &evidence, window, evidence.only_on[HALL_1]);
+}
+
+/// As with a switch that lets heartbeats pass and loses what is larger.
+#[test]
+fn main_whose_entries_never_arrive_goes_on_alone_though_both_hear_each_other() {
+    let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
+    let cut_us = now_us();
+    pair.stop_entries(HALL_1, true);
+    load.wait_for_answers(SOME);
+    let served_us = now_us();
+    assert_eq!((pair.serving(), pair.holders(SUB_ADDRESS)), (Some(HALL_1), vec![HALL_1]));
+    pair.stop_entries(HALL_1, false);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
+    let evidence = judge(&mut pair, &mut teller);
+    say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(cut_us, served_us)));
+}
