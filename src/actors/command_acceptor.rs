@@ -183,7 +183,7 @@ impl<A: Application> Edge<A> {
     fn encode(&self, out: &mut Vec<u8>, leaving: &Leaving<Reply>, mode: Mode) {
         let reply = &leaving.answer;
         let Some(both) = leaving.stored_on_both else {
-            let response = retry(&self.app, &reply.response);
+            let response = retry(&self.app, &reply.response, mode);
             encode_answer(out, &self.bare(Some(reply.command_id), &response));
             return;
         };
@@ -228,8 +228,12 @@ impl<A: Application> Edge<A> {
 }
 
 /// What the gate does not let go becomes `retry`, whatever had been decided: the outcome is unknown to the terminal.
-fn retry<A: Application>(app: &A, decided: &Response) -> Response {
-    if decided.status == Status::Retry { decided.clone() } else { app.refusal(PairCode::Switching) }
+fn retry<A: Application>(app: &A, decided: &Response, mode: Mode) -> Response {
+    if decided.status == Status::Retry && mode != Mode::Rejoining {
+        decided.clone()
+    } else {
+        app.refusal(PairCode::not_serving(mode))
+    }
 }
 
 impl<A: Application> Actor for CommandAcceptor<A> {

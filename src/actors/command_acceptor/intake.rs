@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use super::{Edge, Outlet};
 use crate::actors::data_updater::WorkWaiting;
-use crate::actors::{OpenStore, SessionNo, Work};
+use crate::actors::{SessionNo, Work};
 use crate::clock;
 use crate::config::limits;
 use crate::handover::{Permit, UnderWay};
 use crate::journal::fingerprint;
 use crate::model::application::PairCode;
-use crate::model::{Application, CommandId, Row, Rows, Unavailable};
-use crate::store::{Store, StoreError};
+use crate::model::{Application, CommandId};
+use crate::store::{AppliedRows, Store};
 use crate::wire::terminal;
 
 /// What became of a line.
@@ -75,10 +75,12 @@ impl<A: Application> Edge<A> {
         let prepare = move || {
             let _turn = turn;
             // A stranger must not keep everybody else waiting.
-            match app.may_prepare(&terminal, &key, &mut FromStore { open: &open, store: None }) {
-                Ok(true) => app.prepare(&name, &body).map_err(PairCode::BadRequest),
-                Ok(false) => app.unprepared(&name, &body).map_err(PairCode::BadRequest),
-                Err(_) => Err(PairCode::Busy),
+            let may_prepare =
+                |mut store: Box<dyn Store<A>>| app.may_prepare(&terminal, &key, &mut AppliedRows(store.as_mut())).ok();
+            match open().ok().and_then(may_prepare) {
+                Some(true) => app.prepare(&name, &body).map_err(PairCode::BadRequest),
+                Some(false) => app.unprepared(&name, &body).map_err(PairCode::BadRequest),
+                None => Err(PairCode::Busy),
             }
         };
         let prepared = tokio::task::spawn_blocking(prepare).await;
@@ -94,23 +96,6 @@ impl<A: Application> Edge<A> {
         if self.storage.intake.put(works) {
             self.updater.do_send(WorkWaiting);
         }
-    }
-}
-
-/// Rows as the store has them, on a thread that may wait for it.
-struct FromStore<'a, A: Application> {
-    open: &'a OpenStore<A>,
-    store: Option<Box<dyn Store<A>>>,
-}
-
-impl<A: Application> Rows<A::Row> for FromStore<'_, A> {
-    fn get(&mut self, key: &<A::Row as Row>::Key) -> Result<Option<A::Row>, Unavailable> {
-        let unavailable = |error: StoreError| Unavailable(error.to_string());
-        if self.store.is_none() {
-            self.store = Some((self.open)().map_err(unavailable)?);
-        }
-        let store = self.store.as_mut().expect("filled above");
-        store.row(key).map_err(unavailable)
     }
 }
 
@@ -130,7 +115,7 @@ pub(super) async fn submit<A: Application>(edge: &Rc<Edge<A>>, line: &str) -> Ve
             match timeout(limits::SUBMITTED_LIMIT, answer).await {
                 Ok(Ok(line)) => return line,
                 // Lost with a DataUpdater that was reborn, perhaps: the outcome is unknown.
-                Ok(Err(_)) | Err(_) => (Some(id), PairCode::Switching),
+                Ok(Err(_)) | Err(_) => (Some(id), PairCode::not_serving(edge.shown.mode())),
             }
         }
         Taken::Refused(id, why) => (id, why),

@@ -33,6 +33,12 @@ pub struct Greeting {
     pub rate_table: RateTable,
 }
 
+impl Greeting {
+    pub fn date(&self) -> Option<String> {
+        self.day.as_ref()?["date"].as_str().map(str::to_owned)
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -82,6 +88,7 @@ impl Desk {
         let greeting: Greeting = serde_json::from_value(heard.whole["body"].clone())
             .map_err(|e| Failure::failed(format!("cannot read the answer to hello: {e}")))?;
         self.terminal.rate_table_ver = Some(greeting.rate_table.version);
+        self.terminal.known_date = greeting.date();
         Ok(greeting)
     }
 

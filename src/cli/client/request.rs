@@ -9,13 +9,15 @@ pub struct Terminal {
     pub key: String,
     /// From the answer to `hello`; commands that deal in units are refused with another one.
     pub rate_table_ver: Option<i64>,
+    /// The business day at the last `hello`. A repeat that comes after the records of that day have left is refused, not executed anew.
+    pub known_date: Option<String>,
     /// From the answer to `sign_in`.
     pub staff_session: Option<String>,
 }
 
 impl Terminal {
     pub fn new(terminal_id: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { terminal_id: terminal_id.into(), key: key.into(), rate_table_ver: None, staff_session: None }
+        Self { terminal_id: terminal_id.into(), key: key.into(), rate_table_ver: None, known_date: None, staff_session: None }
     }
 
     /// Writes the request line, newline included, into `line` (cleared first; the buffer is kept from command to command).
@@ -33,6 +35,10 @@ impl Terminal {
         if let Some(version) = self.rate_table_ver {
             line.extend_from_slice(br#","rate_table_ver":"#);
             serde_json::to_writer(&mut *line, &version).expect("a number is always JSON");
+        }
+        if let Some(date) = &self.known_date {
+            line.extend_from_slice(br#","known_date":"#);
+            write_text(line, date);
         }
         if let Some(session) = &self.staff_session {
             line.extend_from_slice(br#","staff_session":"#);
@@ -115,13 +121,14 @@ mod tests {
 
     #[test]
     fn a_request_line_is_one_json_object_whatever_the_key_contains() {
-        let terminal = Terminal { rate_table_ver: Some(3), ..Terminal::new("S001", "a\"b\\c\n") };
+        let known_date = Some("2026-03-02".to_owned());
+        let terminal = Terminal { rate_table_ver: Some(3), known_date, ..Terminal::new("S001", "a\"b\\c\n") };
         let mut line = Vec::new();
         terminal.write_request(&mut line, "00", "deposit", r#"{"units":5}"#);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(value["key"], "a\"b\\c\n");
         assert_eq!(value["body"]["units"], 5);
-        assert_eq!(value["rate_table_ver"], 3);
+        assert_eq!((&value["rate_table_ver"], &value["known_date"]), (&3.into(), &"2026-03-02".into()));
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
     }
 

@@ -31,8 +31,10 @@ impl Session {
         self.terminal.write_request(&mut self.request, &self.command_id, "hello", "{}");
         match self.client.settle(&self.command_id, &self.request).await {
             Ok(settled) if settled.answer.status == Status::Ok => {
-                let whole = serde_json::from_slice::<serde_json::Value>(self.client.answer_line());
-                self.terminal.rate_table_ver = whole.ok().and_then(|whole| whole["body"]["rate_table"]["version"].as_i64());
+                let whole: serde_json::Value = serde_json::from_slice(self.client.answer_line()).unwrap_or_default();
+                let body = &whole["body"];
+                self.terminal.rate_table_ver = body["rate_table"]["version"].as_i64();
+                self.terminal.known_date = body["day"]["date"].as_str().map(str::to_owned);
                 true
             }
             Ok(settled) => {

@@ -133,6 +133,7 @@ impl Session {
         }
         eprintln!("settling {} {} of an earlier run first", saved.command, saved.command_id);
         self.desk.terminal.rate_table_ver = saved.rate_table_ver;
+        self.desk.terminal.known_date.clone_from(&saved.known_date);
         self.desk.terminal.staff_session.clone_from(&saved.staff_session);
         let heard = self.desk.settle(&saved.command_id, &saved.command, &saved.body).await?;
         self.desk.terminal.staff_session = None;

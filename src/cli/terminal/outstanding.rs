@@ -19,6 +19,8 @@ pub(super) struct Saved {
     /// As it was sent: another body under the same id would be refused.
     pub(super) body: String,
     pub(super) rate_table_ver: Option<i64>,
+    #[serde(default)]
+    pub(super) known_date: Option<String>,
     pub(super) staff_session: Option<String>,
 }
 
@@ -50,6 +52,7 @@ impl Outstanding {
             command: command.to_owned(),
             body: body.to_owned(),
             rate_table_ver: terminal.rate_table_ver,
+            known_date: terminal.known_date.clone(),
             staff_session: terminal.staff_session.clone(),
         };
         self.write(&saved).map_err(|e| self.failure(&e))
