@@ -1,4 +1,5 @@
-//! One sentence of state for people who know neither Linux nor databases. Words, shapes and colours are domain.md §6 to the letter.
+//! One sentence of state for people who know neither Linux nor databases. Staff are trained on these
+//! words, shapes and colours: tests hold them to the letter.
 
 use serde::Serialize;
 
@@ -24,7 +25,7 @@ pub struct Sentence {
     pub colour: &'static str,
 }
 
-/// Which of domain.md's states it is.
+/// What staff have to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Pair,

@@ -139,7 +139,7 @@ impl<R: Row> Image<R> {
 pub enum Verdict<Q> {
     /// One entry: what was drafted (often nothing, for a refusal) and the record of this answer.
     Store(Response),
-    /// A read, or an answer that domain.md says is never stored: the draft is dropped.
+    /// A read, or an answer that is never stored, such as `retry`: the draft is dropped.
     Answer(Response),
     /// The command needs this query, answered from a store that has everything executed so far; then it is executed again.
     Query(Q),
@@ -185,7 +185,7 @@ pub trait Application: Clone + Send + Sync + Unpin + 'static {
     /// Whether the command changes data. Reads are never recorded, so their ids are never looked up.
     fn changes_data(&self, command: &Self::Command) -> bool;
 
-    /// Everything after the repeated-id check, in domain.md's order. Deterministic in its arguments; `now` is Main's wall clock.
+    /// Everything after the repeated-id check, in the application's order. Deterministic in its arguments; `now` is Main's wall clock.
     ///
     /// # Errors
     /// [`Unavailable`] as [`Rows::get`].

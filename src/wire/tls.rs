@@ -20,7 +20,7 @@ use super::identity::{Identity, provider};
 use super::pki::CertificateRole;
 use super::trust::{PairTrust, named};
 
-/// Sessions of terminals kept for TLS 1.2 resumption by session id: twice the 3,500 connections that domain.md plans for.
+/// Sessions of terminals kept for TLS 1.2 resumption by session id: twice the 3,500 connections of the largest site.
 const SESSIONS_MAX: usize = 7_000;
 /// Connections that a load generator or a terminal resumes; it has one server name per service address.
 const CLIENT_SESSIONS_MAX: usize = 32;

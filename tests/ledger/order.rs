@@ -22,7 +22,7 @@ struct Scene {
 /// Something wrong with a scene, and what the terminal hears of it.
 type Fault = (&'static str, fn(&mut Scene));
 
-/// In the order of domain.md §3.
+/// In the order in which a terminal must hear of them: who asks, whether anybody may, what is asked, whom it concerns.
 const FAULTS: [Fault; 16] = [
     ("UNKNOWN_TERMINAL", |s| s.terminal = "nobody".into()),
     ("TERMINAL_DISABLED", |s| s.terminal(|terminal| terminal.enabled = false)),

@@ -7,7 +7,7 @@ use duplex::model::application::PairCode;
 use duplex::model::{Bad, Status};
 use serde_json::Value;
 
-/// domain.md §3, to the letter.
+/// Printed in manuals and read out on the phone, so these are held to the letter.
 const EXACT: [(Code, &str, &str, &str); 25] = [
     (
         Code::UnknownCard,

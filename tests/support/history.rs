@@ -104,7 +104,7 @@ impl History {
         self.last.epoch = self.last.epoch.next();
     }
 
-    /// A deposit as domain.md has it: the account, a ledger row and the site's tail.
+    /// A deposit, as the application stores it: the account, a ledger row and the site's tail.
     pub fn deposit(&mut self, members: u64) -> SharedEntry<Row> {
         let number = self.last.sequence.0 + 1;
         let member_no = i64::try_from(number * 7919 % members + 1).expect("few members");

@@ -10,7 +10,7 @@ use crate::model::{Digest, Position};
 /// One thing that is not as promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `I1` to `I9` as domain.md numbers them; `P3`, `P7` as the promises are; `journal`, `readable`.
+    /// `I1` to `I9` as `ledger::invariants` numbers them; `P3`, `P7` as the promises are; `journal`, `readable`.
     pub check: &'static str,
     pub table: &'static str,
     pub key: String,
