@@ -15,10 +15,13 @@ mod evidence;
 mod table;
 
 use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use duplex::layout::Layout;
 use duplex::model::Sequence;
 use nix::sys::signal::Signal;
 use pair::{CommandIds, First, PATIENCE, Pair, Second, Which};
@@ -94,10 +97,17 @@ impl Stage {
             Story::Works => {}
             Story::PeerDies => self.lose_for_a_moment(target.other(), None),
             Story::Returns => self.lose_for_a_moment(target, Some(case.fault)),
+            Story::PeerCatchesUp => self.fail_while_the_peer_catches_up(target)?,
+            Story::IsAskedOverHttp => self.ask_over_http(target)?,
+            Story::IsStopped => self.stop(target)?,
+            Story::LosesItsJournal => self.hide_the_journal(target),
         }
         let output = load.wait_with_output().unwrap();
         if !output.status.success() {
             return Err(format!("the load failed: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        if case.story == Story::LosesItsJournal {
+            self.find_the_journal(target)?;
         }
         let last = self.recover(target)?;
         evidence::examine(&self.pair, &history, last)?;
@@ -112,7 +122,12 @@ impl Stage {
     fn begin(&mut self, case: &Case) -> Result<Which, String> {
         for _ in 0..STARTS_MAX {
             let target = if case.role == Role::Main { self.main } else { self.main.other() };
-            self.pair.start_server(target, (case.story != Story::Returns).then_some(case.fault));
+            let fault = match case.story {
+                Story::Returns => None,
+                Story::PeerCatchesUp => Some(format!("{}@{}", case.fault, self.signal().display())),
+                _ => Some(case.fault.to_owned()),
+            };
+            self.pair.start_server(target, fault.as_deref());
             self.pair.start_server(target.other(), None);
             let main = self.pair.find_pair(RECOVERY).ok_or("no pair at the start")?;
             if main == self.main || self.log_of_case(target).contains("fault injected at") {
@@ -129,6 +144,70 @@ impl Stage {
         self.pair.kill(which);
         thread::sleep(Duration::from_millis(300));
         self.pair.start_server(which, fault);
+    }
+
+    /// From when this file exists the fault may come.
+    fn signal(&self) -> PathBuf {
+        self.pair.file(&format!("catching-up-{}", self.cases))
+    }
+
+    fn fail_while_the_peer_catches_up(&mut self, target: Which) -> Result<(), String> {
+        self.lose_for_a_moment(target.other(), None);
+        let is_catching_up = || self.log_of_case(target.other()).contains("rejoining: ");
+        if !pair::eventually(RECOVERY, is_catching_up) {
+            return Err("the other server never caught up".into());
+        }
+        fs::write(self.signal(), "").unwrap();
+        self.wait_for_the_fault(target)?;
+        let log = self.log_of_case(target);
+        let (_, since) = log.split_once("carrying on alone").ok_or("it was never alone")?;
+        let (catching_up, _) = since.split_once("fault injected at").ok_or("no fault")?;
+        if catching_up.contains("a pair again") { Err("the fault came too late".into()) } else { Ok(()) }
+    }
+
+    fn wait_for_the_fault(&self, target: Which) -> Result<(), String> {
+        let fired = pair::eventually(RECOVERY, || self.log_of_case(target).contains("fault injected at"));
+        if fired { Ok(()) } else { Err("the fault never came".into()) }
+    }
+
+    /// A greeting, until it is answered (by a sub with "ask the other one"): the first one is what fails.
+    fn ask_over_http(&self, target: Which) -> Result<(), String> {
+        let greeting = self.pair.request("office", &CommandIds::draw(), "hello", json!({})).to_string();
+        let url = format!("http://{}/api/v1/commands", self.pair.http(target));
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(RECOVERY));
+        let agent: ureq::Agent = config.build().into();
+        let asked = || Some(agent.post(&url).content_type("application/json").send(greeting.as_bytes()).ok()?.status().as_u16());
+        let _ = asked();
+        self.wait_for_the_fault(target)?;
+        let expected = if target == self.main { 200 } else { 503 };
+        let answered = pair::eventually(RECOVERY, || asked() == Some(expected));
+        if answered { Ok(()) } else { Err(format!("HTTP does not answer {expected}: {:?}", asked())) }
+    }
+
+    /// The first order is lost with the actor that heard it; the second one is obeyed.
+    fn stop(&mut self, target: Which) -> Result<(), String> {
+        thread::sleep(Duration::from_millis(500));
+        self.pair.server(target).signal(Signal::SIGTERM);
+        self.wait_for_the_fault(target)?;
+        if self.pair.server(target).ended(Duration::from_millis(500)).is_some() {
+            return Err("it ended by itself".into());
+        }
+        self.pair.server(target).signal(Signal::SIGTERM);
+        let status = self.pair.server(target).ended(PATIENCE).ok_or("it was told to stop twice, and goes on")?;
+        if status.success() { Ok(()) } else { Err(format!("told to stop, it ended with {status}")) }
+    }
+
+    fn hide_the_journal(&self, target: Which) {
+        let journal = Layout::of(&self.pair.config(target)).journal();
+        fs::rename(&journal, journal.with_extension("away")).unwrap();
+    }
+
+    /// The server must have left by then: the other one serves.
+    fn find_the_journal(&mut self, target: Which) -> Result<(), String> {
+        let left = self.pair.server(target).ended(RECOVERY).is_some();
+        let journal = Layout::of(&self.pair.config(target)).journal();
+        fs::rename(journal.with_extension("away"), &journal).unwrap();
+        if left { Ok(()) } else { Err("it stays, without a journal".into()) }
     }
 
     fn log_of_case(&self, which: Which) -> String {
@@ -168,9 +247,11 @@ fn a_run_that_dies_while_its_server_asks_the_arbiter_is_begun_anew_by_the_grant(
     pair.start_server(First, Some("data-updater/execute:1"));
     pair.start_server(Second, None);
     pair.wait_for_log(First, "executes commands", PATIENCE);
+    // Whoever does not know the register reads it first.
+    assert!(pair::eventually(PATIENCE, || pair.status(First)["arbiter"]["epoch"] == 1), "{}", pair.status(First));
     pair.witness().signal(Signal::SIGSTOP);
     pair.kill(Second);
-    pair.wait_for_log(First, "lost the other server", PATIENCE);
+    pair.wait_for_log(First, "asking the arbiter", PATIENCE);
     let greeting = pair.request("office", &CommandIds::draw(), "hello", json!({}));
     pair.line(First).send(format!("{greeting}\n").as_bytes()).unwrap();
     pair.wait_for_log(First, "fault injected", PATIENCE);

@@ -41,6 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use duplex::cli::history::now_us;
 use load::Load;
 use pair::Pair;
 use teller::Teller;
@@ -76,4 +77,21 @@ fn under_load(mut pair: Pair, rate: Option<u32>) -> (Pair, Teller, Load) {
     let mut load = pair.load(rate);
     load.wait_for_answers(SOME);
     (pair, teller, load)
+}
+
+/// Kills a server, until the other one has answered for a while: the two moments.
+fn lose(pair: &mut Pair, load: &mut Load, victim: usize) -> (u64, u64) {
+    let killed_us = now_us();
+    pair.kill(victim);
+    load.wait_for_answers(SOME);
+    assert_eq!(pair.serving(), Some(1 - victim));
+    (killed_us, now_us())
+}
+
+/// Starts it again, until both have been a pair for a while; then the terminals go home.
+fn take_in_again(pair: &mut Pair, mut load: Load, returned: usize) {
+    pair.start(returned);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
 }

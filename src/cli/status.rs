@@ -195,7 +195,7 @@ fn write_actor(text: &mut String, actor: &Actor, depth: usize) {
     }
 }
 
-/// Word and shape, never colour alone (domain: states of the console).
+/// Word and shape, never colour alone (the console's states, see `console::sentence`).
 fn shape(mode: &str) -> char {
     match mode {
         "pair" => '●',

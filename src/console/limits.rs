@@ -29,7 +29,7 @@ pub(super) const LINES: u32 = 100;
 pub(super) const LINES_MAX: u32 = 1_000;
 /// What a read waits for before it reaches the store: the proof of being Main, and entries to be applied.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(2);
-/// In the store, waiting for a turn included: twice what a report of a whole day may take (domain: 5 s).
+/// In the store, waiting for a turn included: twice what a report of a whole day may take (5 s).
 pub(super) const STORE_LIMIT: Duration = Duration::from_secs(10);
 /// How often a waiting read looks at the applied position: the applier commits about as often when it is busy.
 pub(super) const APPLIED_POLL: Duration = Duration::from_millis(2);

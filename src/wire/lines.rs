@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Longest line in bytes, without its newline (design: 64 KiB).
+/// Longest line in bytes, without its newline.
 pub const LINE_MAX: usize = 64 * 1024;
 /// How much one read asks for: a request is 300 to 500 bytes, so a pipelining terminal gets ten into one read.
 const READ_CHUNK: usize = 4 * 1024;

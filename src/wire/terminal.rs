@@ -1,4 +1,4 @@
-//! A terminal's request: one JSON object per line (domain: the envelope). Pure. The body stays text; the application reads it.
+//! A terminal's request: one JSON object per line, the same envelope for every command. Pure. The body stays text; the application reads it.
 //!
 //! One pass: each field's value is found as raw text and read where it is expected, so that a failure names the field, and what was
 //! readable of the command id is known whatever is wrong with the rest.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::pair::{CommandIds, First, Line, PATIENCE, PROGRAM, Pair, Second, eventually};
 
-/// The largest site (domain: 3,500 terminals).
+/// Terminals of the largest site.
 const SITE: usize = 3_500;
 const STORM: usize = 10_000;
 

@@ -1,8 +1,7 @@
 //! Every fault point, on Main and on Sub, and the story in which it is passed.
 //!
-//! Not passed by any story here: `command-acceptor/submit` (needs HTTP), `failover-coordinator/sick` (needs a journal that fails:
-//! the journal's own tests), `failover-coordinator/stop-wanted` (the server ends), `replication-applier/look-again` (nobody sends it
-//! yet), `replication-receiver/incoming` and what follows it on a Main (nobody streams to one).
+//! Not passed by any story here: `replication-applier/look-again` (nobody sends it yet), `replication-receiver/incoming` and what
+//! follows it on a Main (nobody streams to one).
 
 use std::fmt;
 
@@ -20,6 +19,14 @@ pub enum Story {
     PeerDies,
     /// The failing server was killed, and fails as it comes back.
     Returns,
+    /// The other server is killed and comes back, and the failing one, alone by then, fails while the other catches up.
+    PeerCatchesUp,
+    /// Somebody asks over HTTP.
+    IsAskedOverHttp,
+    /// A person stops the failing server.
+    IsStopped,
+    /// The failing server's journal cannot be opened any more when its writer is reborn.
+    LosesItsJournal,
 }
 
 pub struct Case {
@@ -40,7 +47,7 @@ impl fmt::Display for Case {
 }
 
 use Role::{Main, Sub};
-use Story::{PeerDies, Returns, Works};
+use Story::{IsAskedOverHttp, IsStopped, LosesItsJournal, PeerCatchesUp, PeerDies, Returns, Works};
 
 const fn case(role: Role, story: Story, fault: &'static str) -> Case {
     Case { role, story, fault, seconds: None, may_not_fire: false }
@@ -55,6 +62,11 @@ const fn long(role: Role, story: Story, fault: &'static str) -> Case {
     Case { seconds: Some(6.5), ..case(role, story, fault) }
 }
 
+/// Time enough to die, to come back and to fail.
+const fn catching_up(fault: &'static str) -> Case {
+    Case { seconds: Some(4.0), ..case(Main, PeerCatchesUp, fault) }
+}
+
 pub const CASES: &[Case] = &[
     case(Main, Works, "address-keeper/hold:1"),
     case(Main, PeerDies, "address-keeper/hold:3"),
@@ -63,12 +75,16 @@ pub const CASES: &[Case] = &[
     case(Sub, PeerDies, "command-acceptor/release:15"),
     case(Main, Works, "command-acceptor/lines:30"),
     case(Sub, PeerDies, "command-acceptor/lines:15"),
+    case(Main, IsAskedOverHttp, "command-acceptor/submit:1"),
+    case(Sub, IsAskedOverHttp, "command-acceptor/submit:1"),
     case(Main, Works, "command-acceptor/expire:30"),
     case(Sub, Works, "command-acceptor/expire:30"),
     case(Main, Works, "data-updater/work-waiting:30"),
     case(Sub, PeerDies, "data-updater/work-waiting:15"),
     case(Main, Works, "data-updater/execute:60"),
     case(Sub, PeerDies, "data-updater/execute:15"),
+    catching_up("data-updater/execute:1"),
+    catching_up("data-updater/handed-over:1"),
     case(Main, Works, "data-updater/handed-over:30"),
     case(Sub, PeerDies, "data-updater/handed-over:15"),
     case(Main, Works, "data-updater/applied-moved:1"),
@@ -100,6 +116,12 @@ pub const CASES: &[Case] = &[
     case(Sub, Returns, "failover-coordinator/noted:1"),
     case(Main, PeerDies, "failover-coordinator/answered:1"),
     case(Sub, PeerDies, "failover-coordinator/answered:1"),
+    case(Main, LosesItsJournal, "journal-writer/group:60,failover-coordinator/sick:1"),
+    case(Sub, LosesItsJournal, "journal-writer/group:60,failover-coordinator/sick:1"),
+    case(Main, IsStopped, "failover-coordinator/stop-wanted:1"),
+    case(Sub, IsStopped, "failover-coordinator/stop-wanted:1"),
+    catching_up("journal-writer/group:1"),
+    catching_up("journal-writer/synced:1"),
     case(Main, Works, "journal-writer/written:30"),
     case(Sub, Works, "journal-writer/written:30"),
     case(Main, Works, "journal-writer/group:30"),

@@ -5,6 +5,7 @@ use duplex::cli::history::now_us;
 use crate::{
     RATE, SOME,
     checker::judge,
+    lose,
     pair::{HALL_1, HALL_2, Pair, SUB_ADDRESS},
     say, under_load,
     watchers::{Read, longest_gap_ms, read_steadily},
@@ -17,9 +18,7 @@ fn an_analysis_client_reads_on_at_the_sub_address_through_the_death_of_sub_and_o
     let mut windows = Vec::new();
     for victim in [HALL_2, HALL_1] {
         load.wait_for_answers(SOME);
-        let killed_us = now_us();
-        pair.kill(victim);
-        load.wait_for_answers(SOME);
+        let (killed_us, _) = lose(&mut pair, &mut load, victim);
         pair.start(victim);
         pair.wait_for_pair();
         windows.push((victim, killed_us, now_us()));

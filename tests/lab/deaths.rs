@@ -12,35 +12,26 @@ use duplex::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    DEALT, ON_ITS_WAY_US, RATE, SOME,
+    ON_ITS_WAY_US, RATE, SOME,
     checker::judge,
+    lose,
     pair::{HALL_1, HALL_2, MAIN_ADDRESS, Pair, SERVERS, SUB_ADDRESS, TAKEOVER_LIMIT},
-    say, under_load, until,
+    say, take_in_again, under_load, until,
     watchers::{ask_steadily, hear_arp, longest_gap_ms},
 };
 
 #[test]
 fn main_killed_under_load_sub_takes_over_and_nothing_is_lost_or_doubled() {
-    let mut pair = Pair::at_work();
-    let mut teller = pair.teller();
-    teller.deal(pair.client(), DEALT);
+    let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
     let survivor = Mac(pair.machine(HALL_2).mac);
     let (arp, analysis) = (hear_arp(pair.client()), ask_steadily(pair.client(), SUB_ADDRESS));
-    let mut load = pair.load(RATE);
     load.wait_for_answers(SOME);
 
-    let killed_us = now_us();
-    pair.kill(HALL_1);
-    load.wait_for_answers(SOME);
-    let served_us = now_us();
-    assert_eq!(pair.serving(), Some(HALL_2));
+    let (killed_us, served_us) = lose(&mut pair, &mut load, HALL_1);
     assert!(pair.holders(MAIN_ADDRESS).contains(&HALL_2) && pair.holders(SUB_ADDRESS).contains(&HALL_2));
     assert!(pair.client().neighbour(MAIN_ADDRESS).contains(&survivor.to_string()), "{}", pair.client().neighbour(MAIN_ADDRESS));
 
-    pair.start(HALL_1);
-    pair.wait_for_pair();
-    load.wait_for_answers(SOME);
-    load.stop();
+    take_in_again(&mut pair, load, HALL_1);
     let (frames, answers) = (arp.finish(), analysis.finish());
     for form in [Operation::Request, Operation::Reply] {
         let told = frames.iter().any(|(at_us, frame)| {
@@ -57,24 +48,14 @@ fn main_killed_under_load_sub_takes_over_and_nothing_is_lost_or_doubled() {
 
 #[test]
 fn sub_killed_under_load_main_goes_on_alone_with_both_addresses() {
-    let mut pair = Pair::at_work();
-    let mut teller = pair.teller();
-    teller.deal(pair.client(), DEALT);
+    let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
     let analysis = ask_steadily(pair.client(), SUB_ADDRESS);
-    let mut load = pair.load(RATE);
     load.wait_for_answers(SOME);
 
-    let killed_us = now_us();
-    pair.kill(HALL_2);
-    load.wait_for_answers(SOME);
-    let served_us = now_us();
-    assert_eq!(pair.serving(), Some(HALL_1));
+    let (killed_us, served_us) = lose(&mut pair, &mut load, HALL_2);
     assert!(pair.holders(MAIN_ADDRESS).contains(&HALL_1) && pair.holders(SUB_ADDRESS).contains(&HALL_1));
 
-    pair.start(HALL_2);
-    pair.wait_for_pair();
-    load.wait_for_answers(SOME);
-    load.stop();
+    take_in_again(&mut pair, load, HALL_2);
     let answers = analysis.finish();
     let evidence = judge(&mut pair, &mut teller);
     let gap_ms = evidence.longest_gap_ms(killed_us, served_us);

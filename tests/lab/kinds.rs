@@ -3,28 +3,22 @@
 use duplex::cli::history::now_us;
 
 use crate::{
-    RATE, SOME,
+    RATE,
     checker::judge,
-    pair::{HALL_1, HALL_2, Pair},
+    lose,
+    pair::{HALL_1, Pair},
     postgres::Postgres,
     say,
     site::Site,
-    under_load,
+    take_in_again, under_load,
 };
 
 /// Main is killed under load, the other serves, the old one comes back and catches up.
 fn main_dies_and_returns(site: Site) {
     let (mut pair, mut teller, mut load) = under_load(Pair::of(site), RATE);
-    let killed_us = now_us();
-    pair.kill(HALL_1);
-    load.wait_for_answers(SOME);
-    let served_us = now_us();
-    assert_eq!(pair.serving(), Some(HALL_2));
-    pair.start(HALL_1);
-    pair.wait_for_pair();
+    let (killed_us, served_us) = lose(&mut pair, &mut load, HALL_1);
+    take_in_again(&mut pair, load, HALL_1);
     let paired_us = now_us();
-    load.wait_for_answers(SOME);
-    load.stop();
     let evidence = judge(&mut pair, &mut teller);
     let (gap_ms, back_ms) = (evidence.longest_gap_ms(killed_us, served_us), evidence.longest_gap_ms(served_us, paired_us));
     say(&format!("{}: terminals waited {gap_ms} ms, and {back_ms} ms at the return", pair.scenario));

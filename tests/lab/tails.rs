@@ -11,6 +11,7 @@ use crate::{
     pair::{HALL_1, HALL_2, MAIN_ADDRESS, Pair, SUB_ADDRESS, TAKEOVER_LIMIT},
     say,
     site::Site,
+    take_in_again,
     teller::Teller,
     under_load, until,
 };
@@ -61,11 +62,8 @@ fn report(pair: &Pair, evidence: &Evidence, [killed_us, served_us]: [u64; 2], ta
 
 #[test]
 fn a_tail_that_nobody_was_told_of_is_kept_readable_and_cut_when_the_dead_main_returns() {
-    let (mut pair, mut teller, mut load, window) = main_dies_with_a_tail(Site { patient: true, ..Site::default() });
-    pair.start(HALL_1);
-    pair.wait_for_pair();
-    load.wait_for_answers(SOME);
-    load.stop();
+    let (mut pair, mut teller, load, window) = main_dies_with_a_tail(Site { patient: true, ..Site::default() });
+    take_in_again(&mut pair, load, HALL_1);
     let tail = tail_of(&pair);
     // The judge finds every acknowledged command in both journals, so none of the tail's was one.
     let evidence = judge(&mut pair, &mut teller);

@@ -246,6 +246,16 @@ impl Pair {
         main
     }
 
+    /// What a server's status says; `Null` if it says nothing.
+    pub fn status(&self, which: Which) -> Value {
+        duplex::cli::status::ask(&self.http(which)).unwrap_or(Value::Null)
+    }
+
+    /// Where HTTP reaches that server.
+    pub fn http(&self, which: Which) -> String {
+        format!("{}:{}", self.ip(which), duplex::cli::init::HTTP_PORT)
+    }
+
     /// The mode in which a server answers a greeting; `None` if it does not serve.
     pub fn mode(&self, which: Which) -> Option<String> {
         let asked = || {

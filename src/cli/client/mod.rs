@@ -27,13 +27,13 @@ use link::{Link, Trouble};
 
 /// A switched network answers a SYN within 1 ms; a taken-over address within one ARP exchange. Longer means nobody is there.
 const CONNECT_LIMIT: Duration = Duration::from_millis(250);
-/// Twenty times the slowest p99 asked of the service (design: takeover under 300 ms), short enough that a dead server costs one wait.
+/// Twenty times the slowest p99 asked of the service (a takeover is to take under 300 ms), short enough that a dead server costs one wait.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// The first pause: a restarted listener or a moved address is there within a few milliseconds.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 /// Adds at most a third to the shortest takeover (300 ms), while 50 terminals make at most 1,000 attempts a second.
 const BACKOFF_MAX: Duration = Duration::from_millis(100);
-/// A terminal gives up and calls staff after this long (domain: 60 s, then a proof slip).
+/// A terminal gives up and calls staff after this long (60 s, then a proof slip).
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long this client waits for what.

@@ -29,7 +29,7 @@ use session::Session;
 
 /// Every terminal is a connection and a task; 3,500 is the largest site, three times over.
 const TERMINALS_MAX: usize = 10_500;
-/// Reconnecting terminals make at most this many attempts a second together (domain: a storm is 200 to 500).
+/// Reconnecting terminals make at most this many attempts a second together (after a power cut some 200 to 500 come at once).
 const ATTEMPTS_PER_SECOND_MAX: usize = 2_000;
 
 /// After Ctrl-C: long enough for every answer that is on its way (four answer limits), short enough not to be pressed twice.

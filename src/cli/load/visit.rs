@@ -1,4 +1,4 @@
-//! What the simulated terminals do (domain: 2.5 seats × (authenticate, balance, deposit) and 10 draws of two messages per visit).
+//! What the simulated terminals do (a visit to a hall is 2.5 seats × (authenticate, balance, deposit) and 10 draws of two messages).
 
 use std::fmt::Write;
 
