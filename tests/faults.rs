@@ -93,16 +93,10 @@ impl Stage {
         let target = self.begin(case)?;
         let history = self.pair.file(&format!("history-{}.jsonl", self.cases));
         let load = self.pair.load(RATE, case.seconds.unwrap_or(LOAD), &history);
-        match case.story {
-            Story::Works => {}
-            Story::PeerDies => self.lose_for_a_moment(target.other(), None),
-            Story::Returns => self.lose_for_a_moment(target, Some(case.fault)),
-            Story::PeerCatchesUp => self.fail_while_the_peer_catches_up(target)?,
-            Story::IsAskedOverHttp => self.ask_over_http(target)?,
-            Story::IsStopped => self.stop(target)?,
-            Story::LosesItsJournal => self.hide_the_journal(target),
-        }
+        let told = self.tell(case, target);
+        // Waited for in any case: it would outlive the case.
         let output = load.wait_with_output().unwrap();
+        told?;
         if !output.status.success() {
             return Err(format!("the load failed: {}", String::from_utf8_lossy(&output.stderr)));
         }
@@ -114,6 +108,20 @@ impl Stage {
         let fired = self.log_of_case(target).matches("fault injected at").count();
         if fired < case.fault.split(',').count() && !case.may_not_fire {
             return Err(format!("fired {fired} time(s) only"));
+        }
+        Ok(())
+    }
+
+    /// What happens during the load.
+    fn tell(&mut self, case: &Case, target: Which) -> Result<(), String> {
+        match case.story {
+            Story::Works => {}
+            Story::PeerDies => self.lose_for_a_moment(target.other(), None),
+            Story::Returns => self.lose_for_a_moment(target, Some(case.fault)),
+            Story::PeerCatchesUp => return self.fail_while_the_peer_catches_up(target),
+            Story::IsAskedOverHttp => return self.ask_over_http(target),
+            Story::IsStopped => return self.stop(target),
+            Story::LosesItsJournal => self.hide_the_journal(target),
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use duplex::journal::model_disk::{Faults, ModelDisk};
 use duplex::journal::{Journal, JournalError, JournalReader, Limits, Recovered, save_tail, scan, seal, set_aside};
 use duplex::model::{
-    CommandId, CommandRecord, DataId, Entry, Epoch, Image, Position, Row, Sequence, ServerId, SharedEntry, TerminalId, UnixMs,
+    CommandId, CommandRecord, DataId, Entry, Epoch, Image, Position, Response, Row, Sequence, ServerId, SharedEntry, Status,
+    TerminalId, UnixMs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -323,7 +324,14 @@ fn a_scan_shows_every_record_without_changing_a_file() {
 fn a_tail_is_saved_line_by_line_before_it_is_cut() {
     let (disk, lost) = (ModelDisk::new(15), ModelDisk::new(16));
     let (mut journal, common) = stored(&disk, 20);
-    let end = store(&mut journal, 2, 3).expect("stored");
+    store(&mut journal, 2, 2).expect("stored");
+    let told =
+        Response { status: Status::Ok, code: String::new(), text_ja: "済".into(), text_en: "done".into(), body: "{}".into() };
+    let mut last = entry(23, 100);
+    last.record.response = postcard::to_stdvec(&told).expect("text");
+    let sealed = seal(&journal.end(), Epoch(2), last).expect("it is short");
+    journal.append(&[Arc::new(sealed)]).expect("written");
+    let end = journal.sync().expect("stored");
     let saved = save_tail::<Member>(&lost.disk(), ServerId::B, &journal.reader(), common).expect("saved").expect("a tail");
     lost.crash();
     let name = saved.file.file_name().and_then(|name| name.to_str()).expect("text").to_owned();
@@ -333,7 +341,7 @@ fn a_tail_is_saved_line_by_line_before_it_is_cut() {
     assert_eq!((saved.entries, lines.len()), (3, 3));
     assert_eq!((&lines[0]["sequence"], &lines[0]["server"]), (&21.into(), &"b".into()));
     assert_eq!(lines[2]["images"][0]["Put"]["number"], 23);
-    assert_eq!(lines[2]["response"], "{\"done\":true}");
+    assert_eq!((&lines[1]["response"], &lines[2]["response"]["text_ja"]), (&"{\"done\":true}".into(), &"済".into()));
     assert_eq!(save_tail::<Member>(&lost.disk(), ServerId::B, &journal.reader(), end).expect("no tail"), None);
 }
 

@@ -9,7 +9,7 @@ use super::error::{JournalError, hex};
 use super::files::{Disk, failed};
 use super::reader::{JournalReader, Record};
 use super::segments::wall_clock;
-use crate::model::{Entry, Image, Position, Row, ServerId, UnixMs};
+use crate::model::{Entry, Image, Position, Response, Row, ServerId, UnixMs};
 
 /// Read and written in pieces of this size, so that a long tail needs no memory.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -36,8 +36,17 @@ struct Line<'a, R: Row> {
 #[derive(Serialize)]
 #[serde(untagged, bound = "")]
 enum Content<'a, R: Row> {
-    Entry { terminal_id: &'a str, command_id: String, day: Option<i32>, response: String, images: &'a [Image<R>] },
+    Entry { terminal_id: &'a str, command_id: String, day: Option<i32>, response: Answer, images: &'a [Image<R>] },
     Undecodable { reason: String, payload_hex: String },
+}
+
+/// What the terminal would have been told.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Response(Response),
+    /// Of an encoding that is not known here.
+    Text(String),
 }
 
 /// Writes every stored record after `after` as one JSON line each into a new file of the directory `lost_and_found`, named by time
@@ -108,8 +117,15 @@ fn readable<R: Row>(entry: &Entry<R>) -> Content<'_, R> {
         terminal_id: &entry.record.terminal_id.0,
         command_id: hex(&entry.record.command_id.0),
         day: entry.record.day,
-        response: String::from_utf8_lossy(&entry.record.response).into_owned(),
+        response: answer(&entry.record.response),
         images: &entry.images,
+    }
+}
+
+fn answer(encoded: &[u8]) -> Answer {
+    match postcard::from_bytes(encoded) {
+        Ok(response) => Answer::Response(response),
+        Err(_) => Answer::Text(String::from_utf8_lossy(encoded).into_owned()),
     }
 }
 

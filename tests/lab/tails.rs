@@ -49,7 +49,8 @@ fn tail_of(pair: &Pair) -> Vec<Value> {
     let sequences: Vec<u64> = tail.iter().map(|line| line["sequence"].as_u64().unwrap()).collect();
     assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequences:?}");
     for line in &tail {
-        let readable = line["images"].is_array() && line["response"].as_str().is_some_and(|text| text.contains("ledger_no"));
+        let readable = line["images"].is_array()
+            && line["response"]["body"].as_str().is_some_and(|body| body.starts_with("{\"ledger_no\":"));
         assert!(readable && line["server"] == "a" && line["command_id"].is_string(), "{line}");
     }
     tail
