@@ -134,7 +134,7 @@ impl<A: Application> JournalWriter<A> {
     }
 
     fn begin_run(&mut self, stream: StreamNo) -> Result<Position, JournalError> {
-        let Some(journal) = self.journal.as_mut() else { return Ok(Position::GENESIS) };
+        let Some(journal) = self.journal.as_mut() else { return Err(gone()) };
         let end = journal.sync()?;
         self.storage.tail.restart(stream, end);
         self.storage.ids.cut(end.sequence);
@@ -145,7 +145,7 @@ impl<A: Application> JournalWriter<A> {
     }
 
     fn cut_tail(&mut self, CutTail { stream, to }: CutTail) -> Result<u64, JournalError> {
-        let Some(journal) = self.journal.as_mut() else { return Ok(0) };
+        let Some(journal) = self.journal.as_mut() else { return Err(gone()) };
         journal.sync()?;
         let lost_and_found = Directory::open(&self.place.lost_and_found)?;
         let saved = save_tail::<A::Row>(&lost_and_found, self.place.server, &journal.reader(), to)?;
@@ -158,6 +158,11 @@ impl<A: Application> JournalWriter<A> {
         self.begin_run(stream)?;
         Ok(entries)
     }
+}
+
+/// Told again to whoever did not live to act on it.
+fn gone() -> JournalError {
+    JournalError::Poisoned { reason: "it failed before".to_owned() }
 }
 
 /// A thread that prepares segments; one request may wait.

@@ -21,7 +21,11 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::TookOver(epoch) | Story::CarriedOnAlone(epoch) => {
                 let took_ms = self.lost_at.map_or(0, |lost| clock::now().since(lost));
                 self.shown.update(|view| view.last_takeover = Some(Takeover { at: clock::unix_now(), took_ms }));
-                let what = if matches!(story, Story::TookOver(_)) { "took over" } else { "carrying on alone" };
+                let took_over = matches!(story, Story::TookOver(_));
+                if took_over {
+                    self.storage.metrics.takeovers.inc();
+                }
+                let what = if took_over { "took over" } else { "carrying on alone" };
                 warn!(log, "{}", what; "epoch" => epoch.0, "peer" => peer, "took_ms" => took_ms);
             }
             Story::PeerNear => info!(log, "the other server is near: answers need it from now on"; "peer" => peer),
