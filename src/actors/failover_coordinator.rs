@@ -73,6 +73,7 @@ pub struct FailoverCoordinator<A: Application> {
     told: Option<Standing>,
     arbiter_heard: Option<Moment>,
     asks_under_way: usize,
+    last_story: Option<Story>,
     /// When the peer was lost, for the length of the takeover.
     lost_at: Option<Moment>,
     /// Tells a comparison's deadline from that of an earlier one.
@@ -102,6 +103,7 @@ impl<A: Application> FailoverCoordinator<A> {
             told: None,
             arbiter_heard: None,
             asks_under_way: 0,
+            last_story: None,
             lost_at: None,
             comparisons: 0,
         }

@@ -1,6 +1,6 @@
 //! ReplicationReceiver: takes the holder's stream, checks epoch, order and digest of every entry, and hands over to JournalWriter.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,12 +75,14 @@ pub struct ReplicationReceiver<A: Application> {
     log: Logger,
     admits: bool,
     steering: Rc<Steering>,
+    /// Why the stream was refused last: the holder comes ten times a second, and one line says it.
+    refused: Rc<Cell<Option<&'static str>>>,
     task: Option<SpawnHandle>,
 }
 
 impl<A: Application> ReplicationReceiver<A> {
     pub fn new(storage: Arc<Storage<A>>, neighbours: Neighbours, log: Logger) -> Self {
-        Self { storage, neighbours, log, admits: false, steering: Rc::default(), task: None }
+        Self { storage, neighbours, log, admits: false, steering: Rc::default(), refused: Rc::default(), task: None }
     }
 
     fn end_stream(&mut self, ctx: &mut Context<Self>) {
@@ -116,6 +118,7 @@ impl<A: Application> Handler<Incoming> for ReplicationReceiver<A> {
             storage: Arc::clone(&self.storage),
             neighbours: self.neighbours.clone(),
             steering: Rc::clone(&self.steering),
+            refused: Rc::clone(&self.refused),
             log: self.log.clone(),
         };
         let admits = self.admits;

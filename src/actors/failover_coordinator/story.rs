@@ -10,6 +10,7 @@ use crate::model::{Application, Role};
 
 impl<A: Application> FailoverCoordinator<A> {
     pub(super) fn tell_story(&mut self, story: Story) {
+        let again = self.last_story.replace(story) == Some(story);
         if matches!(story, Story::Paired(..) | Story::Rejoining(_)) {
             // Only now is that loss over: a peer that is heard again may still lose its place.
             self.lost_at = None;
@@ -31,6 +32,8 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::PeerNear => info!(log, "the other server is near: answers need it from now on"; "peer" => peer),
             Story::Paired(Role::Main, epoch) => info!(log, "a pair again, as main"; "epoch" => epoch.0, "peer" => peer),
             Story::Paired(_, epoch) => info!(log, "a pair again, as sub"; "epoch" => epoch.0, "peer" => peer),
+            // A stream that cannot be taken comes ten times a second.
+            Story::Rejoining(_) if again => {}
             Story::Rejoining(epoch) => {
                 info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer)
             }

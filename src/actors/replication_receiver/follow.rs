@@ -1,5 +1,6 @@
 //! One stream, from the follower's side.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(super) struct Follow<A: Application> {
     pub storage: Arc<Storage<A>>,
     pub neighbours: Neighbours,
     pub steering: Rc<Steering>,
+    pub refused: Rc<Cell<Option<&'static str>>>,
     pub log: Logger,
 }
 
@@ -73,7 +75,9 @@ impl<A: Application> Follow<A> {
             Ended::Refuse(why) => {
                 if why != LinkRefusal::NotNow {
                     self.storage.metrics.refused_frame(why.code());
-                    warn!(self.log, "refused the peer's stream"; "code" => why.code(), "reason" => why.to_string());
+                    if self.refused.replace(Some(why.code())) != Some(why.code()) {
+                        warn!(self.log, "refused the peer's stream"; "code" => why.code(), "reason" => why.to_string());
+                    }
                 }
                 // The link ends either way.
                 let _ = sender.send(&[ToHolder::Refused { stream, why }]).await;
@@ -258,6 +262,7 @@ impl<A: Application> Follow<A> {
                 Ok(Err(_)) | Err(_) => return Err(Ended::Refuse(LinkRefusal::Stopping)),
             },
         };
+        self.refused.set(None);
         (taken.end, taken.begun, taken.acknowledged) = (after, true, after.sequence);
         sender.send(&[ToHolder::Begun { stream, tail_saved }]).await?;
         Ok(())
