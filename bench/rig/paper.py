@@ -68,8 +68,8 @@ def show_lag(pair, options):
     print(f"\nlag at {load['per_s']:.0f} deposits/s, {len(found['plain_ms'])} probes, ms: p50 / p99")
     for name, title in (("containing_ms", "read on Sub that holds the deposit just answered"), ("plain_ms", "the same read, of whatever Sub has")):
         print(f"  {title:<52} {at(found[name], 0.5):.2f} / {at(found[name], 0.99):.2f}")
-    lag = counted(before[sub], after[sub], "duplex_visible_after_microseconds").get("", [])
-    print(f"  {'confirmed to visible, as Sub counts it (/metrics)':<52} {milliseconds(lag)}")
+    lag = counted(before[main], after[main], "duplex_visible_after_microseconds").get("", [])
+    print(f"  {'confirmed until Main hears of it (/metrics)':<52} {milliseconds(lag)}")
     print("\neach step of a command as /metrics counts it (buckets double, so within a factor of 2), ms: p50 / p99")
     for role, server in (("main", main), ("sub", sub)):
         for step, buckets in counted(before[server], after[server], "duplex_step_microseconds").items():
