@@ -48,8 +48,18 @@ pub struct Status {
     pub epoch: u64,
     pub sequence: u64,
     pub peer: Peer,
+    pub arbiter: Arbiter,
     pub since: Value,
     pub actors: Vec<Actor>,
+}
+
+/// The third opinion, as this server last heard it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Arbiter {
+    pub kind: String,
+    pub reachable: bool,
+    pub error: Option<String>,
 }
 
 /// A supervisor or actor, as the supervision tree reports itself.
@@ -177,6 +187,10 @@ fn write_status(text: &mut String, status: &Status) {
     };
     writeln!(text, "{} {server} ({role}): {}", shape(&status.mode), sentence(status)).expect("writing to memory cannot fail");
     writeln!(text, "  epoch {epoch}, entry {sequence}{since}").expect("writing to memory cannot fail");
+    if let Arbiter { kind, reachable: false, error: Some(error) } = &status.arbiter {
+        writeln!(text, "  the {kind} does not help: if a server dies now, nobody serves until it does ({error})")
+            .expect("writing to memory cannot fail");
+    }
     for actor in &status.actors {
         write_actor(text, actor, 1);
     }
@@ -236,6 +250,17 @@ mod tests {
         assert!(text.starts_with("● a (main): Running as a pair."), "{text}");
         assert!(text.contains("epoch 3, entry 9, since 10:02"), "{text}");
         assert!(text.contains("\n    journal-writer           running     restarts 1  last exit: panicked\n"), "{text}");
+    }
+
+    #[test]
+    fn an_arbiter_that_does_not_answer_is_told_with_what_follows_from_it() {
+        let raw = r#"{"server":"a","mode":"pair","peer":{"reachable":true},"arbiter":{"kind":"witness","reachable":false,"error":"refused"}}"#;
+        let mut text = String::new();
+        write_status(&mut text, &serde_json::from_str(raw).unwrap());
+        assert!(
+            text.contains("the witness does not help: if a server dies now, nobody serves until it does (refused)"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The one door to the disk: a directory and its files. Tests and the simulator put a lying disk behind it (`model_disk`).
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,10 @@ impl Files for Directory {
 
     fn lock(&self) -> io::Result<Lock> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join("lock"))?;
-        file.try_lock()?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(io::ErrorKind::WouldBlock, "another process is using this directory"),
+            TryLockError::Error(error) => error,
+        })?;
         Ok(Lock { _file: Some(file) })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use slog::{info, warn};
 
 use super::FailoverCoordinator;
 use crate::actors::fault;
@@ -67,6 +68,14 @@ impl<A: Application> FailoverCoordinator<A> {
             self.arbiter_heard = Some(clock::now());
         }
         let heard = self.arbiter_heard;
+        let silent = self.shown.view().arbiter_error;
+        match (&silent, &error) {
+            (None, Some(reason)) => {
+                warn!(self.log, "the arbiter does not help: nobody could take over now"; "reason" => reason);
+            }
+            (Some(_), None) => info!(self.log, "the arbiter answers again"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         self.shown.update(|view| (view.arbiter_heard, view.arbiter_error) = (heard, error));
         answer.ok()
     }

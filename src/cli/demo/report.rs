@@ -101,6 +101,6 @@ impl fmt::Display for Report {
         for remark in &self.remarks {
             writeln!(f, "    {remark}")?;
         }
-        write!(f, "\n  logs: {} (kept with --keep)", self.directory.join("logs").display())
+        write!(f, "\n  logs: with --keep they stay in {}", self.directory.join("logs").display())
     }
 }

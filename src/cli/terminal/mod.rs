@@ -186,7 +186,9 @@ impl Session {
         }
         let text = |key: &str| heard.whole[key].as_str().unwrap_or_default();
         let (code, english, japanese) = (text("code"), text("text_en"), text("text_ja"));
-        print_line(&format!("{command}: refused{place}{stored}{repeated} {code}: {english} {japanese}"))
+        let details = Some(&heard.whole["body"]).filter(|body| body.as_object().is_some_and(|body| !body.is_empty()));
+        let details = details.map(|body| format!(" {body}")).unwrap_or_default();
+        print_line(&format!("{command}: refused{place}{stored}{repeated} {code}: {english} {japanese}{details}"))
     }
 }
 
