@@ -8,6 +8,8 @@ mod pair;
 
 #[path = "abuse/crowds.rs"]
 mod crowds;
+#[path = "abuse/imports.rs"]
+mod imports;
 #[path = "abuse/lines.rs"]
 mod lines;
 #[path = "abuse/link.rs"]

@@ -7,7 +7,7 @@ use super::check::{Checked, Rules, check, reader};
 use super::progress::Progress;
 use super::row::Row;
 use super::source::Source;
-use crate::cli::client::{Desk, Reach, command_id_of};
+use crate::cli::client::{Desk, Heard, Reach, command_id_of};
 use crate::cli::{Failure, block_on, print_json, print_line, rolls};
 use crate::ledger::rows::TerminalKind;
 use crate::model::Status;
@@ -42,7 +42,7 @@ pub struct Args {
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
-    /// Leave bad rows out and import the others.
+    /// Leave bad rows out, also those that the service refuses (a card that is somebody's already), and import the others.
     #[arg(long)]
     skip_bad: bool,
     /// Only check the file against the site's settings; send nothing.
@@ -97,7 +97,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             return Err(Failure::refused("no business day is open: open the day first, members join on a day"));
         }
         desk.sign_in(&args.staff, &password).await?;
-        Sending { desk, source: &source, checked: &checked, progress: Progress::new(checked.rows) }.run().await
+        let progress = Progress::new(checked.rows);
+        Sending { desk, source: &source, checked: &checked, progress, skip_bad: args.skip_bad }.run().await
     })?;
     if args.json { print_json(&summary) } else { print_line(&summary.to_string()) }
 }
@@ -124,6 +125,7 @@ struct Sending<'a> {
     source: &'a Source,
     checked: &'a Checked,
     progress: Progress,
+    skip_bad: bool,
 }
 
 impl Sending<'_> {
@@ -142,9 +144,9 @@ impl Sending<'_> {
             if batch.is_full_with(&row) {
                 self.send(std::mem::take(&mut batch), &mut summary).await?;
             }
-            batch.push(number, &row);
+            batch.push(number, row);
         }
-        if batch.rows > 0 {
+        if !batch.rows.is_empty() {
             self.send(batch, &mut summary).await?;
         }
         summary.seconds = self.progress.finish();
@@ -152,27 +154,42 @@ impl Sending<'_> {
     }
 
     /// Sends one batch. A refusal that an earlier run met is on record and had no effect: the next attempt has an id of its own.
-    async fn send(&mut self, batch: Batch, summary: &mut Summary) -> Result<(), Failure> {
-        let body = format!(r#"{{"rows":[{}]}}"#, batch.body);
-        for attempt in 0..ATTEMPTS_MAX {
-            let id = command_id_of(self.source.command_id(batch.first, attempt));
+    /// What is left without a row that was left out is another command, again with ids of its own.
+    async fn send(&mut self, mut batch: Batch, summary: &mut Summary) -> Result<(), Failure> {
+        let (first, last, mut attempt, mut left_out) = (batch.first(), batch.last(), 0, 0);
+        while attempt < ATTEMPTS_MAX && !batch.rows.is_empty() {
+            let id = command_id_of(self.source.command_id(first, attempt + ATTEMPTS_MAX * left_out));
+            let body = batch.body();
             let heard = self.desk.settle(&id, "import_members", &body).await.map_err(|mut failure| {
                 failure.message.push_str("; start the same import again to go on");
                 failure
             })?;
             match heard.answer.status {
                 Status::Ok => {
-                    summary.imported += batch.rows;
+                    let rows = batch.rows.len() as u64;
+                    summary.imported += rows;
                     // Sent twice in this run is one effect of this run; `repeated` at the first try was an earlier run's.
-                    summary.already += if heard.answer.repeated && heard.tries == 1 { batch.rows } else { 0 };
-                    self.progress.advance(batch.last);
+                    summary.already += if heard.answer.repeated && heard.tries == 1 { rows } else { 0 };
+                    self.progress.advance(last);
                     return Ok(());
                 }
-                Status::Rejected if heard.answer.repeated => {}
-                Status::Rejected | Status::Retry => return Err(batch.refused(&heard, summary.imported)),
+                // With --skip-bad a refusal on record stands: the run that left its row out goes on where it stopped.
+                Status::Rejected if heard.answer.repeated && !self.skip_bad => attempt += 1,
+                Status::Rejected | Status::Retry => match batch.place(&heard).filter(|_| self.skip_bad) {
+                    Some(place) => {
+                        let (row, _) = batch.rows.remove(place);
+                        eprintln!("row {row}: {}; left out", heard.refusal("import_members").message);
+                        summary.skipped += 1;
+                        (attempt, left_out) = (0, left_out + 1);
+                    }
+                    None => return Err(batch.refused(&heard, summary.imported)),
+                },
             }
         }
-        Err(Failure::refused(format!("rows {} to {}: refused in {ATTEMPTS_MAX} earlier runs", batch.first, batch.last)))
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!("rows {first} to {last}: refused in {ATTEMPTS_MAX} earlier runs")))
     }
 }
 
@@ -186,39 +203,49 @@ fn encode(checked: &Checked, record: &csv::StringRecord) -> Result<String, Failu
 /// Rows of one command.
 #[derive(Default)]
 struct Batch {
-    /// Number of the first and the last row in the file, from 1.
-    first: u64,
-    last: u64,
-    rows: u64,
-    numbers: Vec<u64>,
-    /// JSON objects, separated by commas.
-    body: String,
+    /// Numbers in the file, from 1, and JSON objects.
+    rows: Vec<(u64, String)>,
+    bytes: usize,
 }
 
 impl Batch {
     fn is_full_with(&self, row: &str) -> bool {
-        self.rows == ROWS_PER_COMMAND || self.body.len() + row.len() + 1 > BODY_BYTES_MAX
+        self.rows.len() as u64 == ROWS_PER_COMMAND || self.bytes + row.len() + 1 > BODY_BYTES_MAX
     }
 
-    fn push(&mut self, number: u64, row: &str) {
-        if self.rows == 0 {
-            self.first = number;
-        } else {
-            self.body.push(',');
-        }
-        self.body.push_str(row);
-        self.numbers.push(number);
-        (self.last, self.rows) = (number, self.rows + 1);
+    fn push(&mut self, number: u64, row: String) {
+        self.bytes += row.len() + 1;
+        self.rows.push((number, row));
     }
 
-    fn refused(&self, heard: &crate::cli::client::Heard, imported: u64) -> Failure {
-        let place = heard.whole["body"]["row"].as_u64().and_then(|place| self.numbers.get(usize::try_from(place).ok()?));
-        let rows = match place {
-            Some(row) => format!("row {row}"),
-            None => format!("rows {} to {}", self.first, self.last),
+    fn first(&self) -> u64 {
+        self.rows.first().map_or(0, |(number, _)| *number)
+    }
+
+    fn last(&self) -> u64 {
+        self.rows.last().map_or(0, |(number, _)| *number)
+    }
+
+    fn body(&self) -> String {
+        let rows: Vec<&str> = self.rows.iter().map(|(_, row)| row.as_str()).collect();
+        format!(r#"{{"rows":[{}]}}"#, rows.join(","))
+    }
+
+    /// Which of these rows the service refused, if it was one.
+    fn place(&self, heard: &Heard) -> Option<usize> {
+        let place = usize::try_from(heard.whole["body"]["row"].as_u64()?).ok()?;
+        (place < self.rows.len()).then_some(place)
+    }
+
+    fn refused(&self, heard: &Heard, imported: u64) -> Failure {
+        let rows = match self.place(heard) {
+            Some(place) => format!("row {}", self.rows[place].0),
+            None => format!("rows {} to {}", self.first(), self.last()),
         };
         let refusal = heard.refusal("import_members").message;
-        Failure::refused(format!("{rows}: {refusal}; {imported} rows are imported, the others are not"))
+        Failure::refused(format!(
+            "{rows}: {refusal}; {imported} rows are imported, the others are not (--skip-bad leaves such rows out)"
+        ))
     }
 }
 
@@ -238,11 +265,11 @@ mod tests {
         let mut batch = Batch::default();
         for number in 1..=ROWS_PER_COMMAND {
             assert!(!batch.is_full_with("{}"));
-            batch.push(number, "{}");
+            batch.push(number, "{}".to_owned());
         }
         assert!(batch.is_full_with("{}"));
         let mut long = Batch::default();
-        long.push(1, &"x".repeat(40 << 10));
+        long.push(1, "x".repeat(40 << 10));
         assert!(long.is_full_with(&"x".repeat(20 << 10)));
     }
 }

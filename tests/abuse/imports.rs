@@ -1,0 +1,48 @@
+//! Member files in which rows are not what the service can take.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::pair::{PROGRAM, Pair};
+
+const HEADER: &str = "name,kana,birth_date,card_id,balance:1";
+
+fn import(pair: &Pair, rows: &[&str], more: &[&str]) -> Output {
+    let file = pair.file("more.csv");
+    fs::write(&file, [&[HEADER], rows].concat().join("\n")).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["import", "members", "--json", "--staff", "manager"]).arg(&file);
+    command.arg("--terminals-file").arg(pair.file("terminals.csv")).arg("--password-file").arg(pair.file("password.txt"));
+    command.args(pair.reach()).args(more).output().unwrap()
+}
+
+fn summary(output: &Output) -> [Value; 3] {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    ["imported", "already", "skipped"].map(|key| summary[key].clone())
+}
+
+#[test]
+fn a_row_that_the_service_refuses_is_named_and_left_out_if_wished_and_a_rerun_repeats_nothing() {
+    let pair = Pair::at_work();
+    let rows = [
+        "山田 一,ヤマダ ハジメ,1980-01-02,X1,5",
+        "山田 二,ヤマダ ジ,1981-01-02,C00000001,5",
+        "山田 三,ヤマダ サン,1982-01-02,X3,5",
+    ];
+    let refused = import(&pair, &rows, &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("row 2") && said.contains("CARD_IN_USE") && said.contains("--skip-bad"),
+        "{said}"
+    );
+
+    let skipping = import(&pair, &rows, &["--skip-bad"]);
+    let said = String::from_utf8_lossy(&skipping.stderr).into_owned();
+    assert_eq!(summary(&skipping), [json!(2), json!(0), json!(1)], "{said}");
+    assert!(said.contains("row 2") && said.contains("left out"), "{said}");
+
+    assert_eq!(summary(&import(&pair, &rows, &["--skip-bad"])), [json!(2), json!(2), json!(1)]);
+}
