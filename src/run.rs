@@ -19,6 +19,7 @@ use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::StateMonitor;
 use crate::actors::{Reply, Storage, address_keeper};
+use crate::config::limits;
 use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
 use crate::ledger::{Ledger, commands};
@@ -63,22 +64,25 @@ struct Threads {
 
 impl Threads {
     fn start() -> Self {
-        let named = |name: &'static str| {
+        let at_nice = |name: &'static str, nice: i32| {
             let arbiter = Arbiter::new();
             arbiter.spawn_fn(move || {
-                // The name is for people with `top`; a kernel that refuses it harms nobody.
+                // The name is for people with `top`; a kernel that refuses either harms nobody.
                 let name = std::ffi::CString::new(name).unwrap_or_default();
                 let _ = nix::sys::prctl::set_name(&name);
+                // Linux: of the calling thread, and of those that it starts.
+                let _ = rustix::process::setpriority_process(None, nice);
             });
             arbiter
         };
+        let named = |name| at_nice(name, 0);
         Self {
             control: named("control"),
             storage: named("storage"),
             edge: named("edge"),
             journal: named("journal"),
             updater: named("updater"),
-            applier: named("applier"),
+            applier: at_nice("applier", limits::APPLIER_NICE),
         }
     }
 }

@@ -110,8 +110,10 @@ impl<A: Application> JournalWriter<A> {
         fault::point("journal-writer/synced");
         self.storage.board.set_stored(stored);
         self.tell_stored();
-        // A full queue means that one is being prepared already.
-        let _ = self.preparing.try_send(preparer);
+        // Waking that thread costs 10 us of a group's way. A full queue means that one is being prepared already.
+        if preparer.is_due() {
+            let _ = self.preparing.try_send(preparer);
+        }
         Ok(entries.len() == GROUP_MAX || self.storage.tail.end().sequence > stored.sequence)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{Corruption, JournalError};
@@ -329,6 +329,15 @@ impl Spares {
 pub struct Preparer(pub(crate) Arc<Shared>);
 
 impl Preparer {
+    /// Whether no segment is ready and none is being made. Never waits: asked after each group.
+    pub fn is_due(&self) -> bool {
+        match self.0.spares.try_lock() {
+            Ok(spares) => spares.ready.is_empty(),
+            Err(TryLockError::Poisoned(spares)) => spares.into_inner().ready.is_empty(),
+            Err(TryLockError::WouldBlock) => false,
+        }
+    }
+
     /// Returns whether one had to be made (a write of a whole segment and a sync); cheap when one is ready.
     ///
     /// # Errors

@@ -68,6 +68,20 @@ pub fn refuse_card_in_use(call: &mut Call<'_, '_>, card_id: &CardId) -> Result<(
     Err(Refusal::with(Code::CardInUse, &InUse { card_id: card_id.as_str() }).into())
 }
 
+/// Whether this card is this person's: the same name, kana and birth date.
+///
+/// # Errors
+/// [`Stop`]: a row that cannot be read now.
+pub fn is_lent_to(call: &mut Call<'_, '_>, card_id: &CardId, person: &Person) -> Result<bool, Stop> {
+    let holder = reads::card(call.draft, card_id.as_str())?.and_then(|card| card.member_no);
+    let Some(member_no) = holder else { return Ok(false) };
+    let member = reads::member(call.draft, member_no)?;
+    Ok(member.is_some_and(|member| {
+        (member.name, member.kana) == (owned(person.name.as_ref()), owned(person.kana.as_ref()))
+            && member.birth_day == person.birth_date.map(Date::day)
+    }))
+}
+
 /// Drafts a member with the next number, and the card. After every refusal.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Client, Service, Terminal, new_command_id};
+use super::{Answer, Client, Service, Terminal, Unsettled, new_command_id};
 use crate::cli::Failure;
 use crate::model::Status;
 
@@ -71,7 +71,10 @@ impl Desk {
     pub async fn settle(&mut self, command_id: &str, command: &str, body: &str) -> Result<Heard, Failure> {
         self.terminal.write_request(&mut self.line, command_id, command, body);
         let settled = self.client.settle(command_id, &self.line).await.map_err(|unsettled| {
-            let (tries, last) = (unsettled.tries, unsettled.last);
+            let Unsettled { tries, sent, last } = unsettled;
+            if !sent {
+                return Failure::failed(format!("{command} was never sent, {tries} tries: {last}"));
+            }
             Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))
         })?;
         let whole = serde_json::from_slice(self.client.answer_line());

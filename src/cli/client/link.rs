@@ -15,6 +15,10 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// One answer is about 400 bytes; two fit without growing.
 const BUFFER_BYTES: usize = 1 << 10;
 
+/// How a TLS server begins its refusal of something that is no TLS: an alert record.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+const SPEAKS_TLS: &str = "the service speaks TLS: name the pair's authority with --ca instead of --plain";
+
 /// Why an attempt gave no final answer. Each has the same cure; the words are for people.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -23,6 +27,8 @@ pub(super) enum Trouble {
     Closed,
     Retry(String),
     NoAnswer(String),
+    /// One side speaks TLS and the other does not, or the certificate is not the pair's: trying again cannot help.
+    Mismatch(String),
     Io(io::Error),
 }
 
@@ -33,6 +39,7 @@ impl fmt::Display for Trouble {
             Self::Silent => f.write_str("connected, but no answer in time"),
             Self::Closed => f.write_str("the server closed the connection"),
             Self::Retry(code) => write!(f, "the server asks to try again ({code})"),
+            Self::Mismatch(reason) => f.write_str(reason),
             Self::NoAnswer(reason) => write!(f, "not an answer: {reason}"),
             Self::Io(error) => write!(f, "{error}"),
         }
@@ -57,7 +64,7 @@ impl Link {
         let tcp = timeout(service.limits.connect, TcpStream::connect(service.addresses[at])).await;
         let tcp = tcp.map_err(|_| Trouble::NoConnection)??;
         let stream = timeout(service.limits.handshake, Stream::connect(tcp, service.tls.clone())).await;
-        let stream = stream.map_err(|_| Trouble::Silent)??;
+        let stream = stream.map_err(|_| Trouble::Silent)?.map_err(handshake_trouble)?;
         Ok(Self { stream, arrived: Vec::with_capacity(BUFFER_BYTES) })
     }
 
@@ -83,8 +90,21 @@ impl Link {
                 return Err(Trouble::NoAnswer(format!("more than {ANSWER_BYTES_MAX} bytes in one line")));
             }
             if self.stream.read_buf(&mut self.arrived).await? == 0 {
-                return Err(Trouble::Closed);
+                return Err(if self.arrived.starts_with(&TLS_ALERT) { Trouble::Mismatch(SPEAKS_TLS.into()) } else { Trouble::Closed });
             }
         }
+    }
+}
+
+/// A certificate that is not believed and an answer that is no TLS come again at every attempt; anything else may pass.
+fn handshake_trouble(error: io::Error) -> Trouble {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            Trouble::Mismatch(format!("the service's certificate is not of the authority named with --ca: {why}"))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            Trouble::Mismatch("the service does not speak TLS: use --plain, if its network is closed to others".into())
+        }
+        _ => Trouble::Io(error),
     }
 }

@@ -143,10 +143,12 @@ pub struct Settled {
     pub tries: u32,
 }
 
-/// No final answer within the patience: the outcome is unknown.
+/// No final answer within the patience: the outcome is unknown, unless nothing ever left.
 #[derive(Clone, Debug)]
 pub struct Unsettled {
     pub tries: u32,
+    /// The command may have reached a server.
+    pub sent: bool,
     /// What the last attempt met.
     pub last: String,
 }
@@ -171,21 +173,22 @@ impl Client {
     /// Sends `request` (one line with its newline, carrying `command_id`) until a final answer comes.
     ///
     /// # Errors
-    /// [`Unsettled`] once the patience is over.
+    /// [`Unsettled`] once the patience is over, or at once where trying again cannot help and nothing was sent.
     pub async fn settle(&mut self, command_id: &str, request: &[u8]) -> Result<Settled, Unsettled> {
         let begun = Instant::now();
-        let mut tries = 0;
+        let (mut tries, mut sent) = (0, false);
         loop {
             tries += 1;
-            let trouble = match self.attempt(command_id, request).await {
+            let trouble = match self.attempt(command_id, request, &mut sent).await {
                 Ok(answer) if answer.status != Status::Retry => return Ok(Settled { answer, tries }),
                 // The right server, only full: leaving it would cost it a handshake more.
                 Ok(answer) if answer.code == "BUSY" => Trouble::Retry(answer.code),
                 Ok(answer) => self.leave(Trouble::Retry(answer.code)),
                 Err(trouble) => self.leave(trouble),
             };
-            if begun.elapsed() >= self.service.limits.patience {
-                return Err(Unsettled { tries, last: trouble.to_string() });
+            let hopeless = matches!(trouble, Trouble::Mismatch(_)) && !sent;
+            if hopeless || begun.elapsed() >= self.service.limits.patience {
+                return Err(Unsettled { tries, sent, last: trouble.to_string() });
             }
             sleep(self.jitter.pause(tries, self.service.limits.backoff_max)).await;
         }
@@ -196,14 +199,18 @@ impl Client {
         &self.line
     }
 
-    async fn attempt(&mut self, command_id: &str, request: &[u8]) -> Result<Answer, Trouble> {
+    async fn attempt(&mut self, command_id: &str, request: &[u8], sent: &mut bool) -> Result<Answer, Trouble> {
         let limits = self.service.limits;
         if self.link.is_none() {
             self.link = Some(Link::open(&self.service, self.at).await?);
         }
         let Some(link) = self.link.as_mut() else { return Err(Trouble::NoConnection) };
+        let before = std::mem::replace(sent, true);
         let exchange = exchange(link, command_id, request, &mut self.line);
-        timeout(limits.answer, exchange).await.map_err(|_| Trouble::Silent)?
+        let answer = timeout(limits.answer, exchange).await.map_err(|_| Trouble::Silent)?;
+        // A server that took it for a broken handshake has read no command.
+        *sent = before || !matches!(answer, Err(Trouble::Mismatch(_)));
+        answer
     }
 
     fn leave(&mut self, trouble: Trouble) -> Trouble {

@@ -3,19 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::{Checked, Rules, check, reader};
+use super::batch::{Batch, Batches};
+use super::check::{BAD_ROWS_SHOWN_MAX, Checked, Rules, check};
 use super::progress::Progress;
-use super::row::Row;
 use super::source::Source;
-use crate::cli::client::{Desk, Heard, Reach, command_id_of};
+use crate::cli::client::{Desk, Reach, command_id_of, new_command_id};
 use crate::cli::{Failure, block_on, print_json, print_line, rolls};
 use crate::ledger::rows::TerminalKind;
 use crate::model::Status;
 
-/// As many as `import_members` takes.
-const ROWS_PER_COMMAND: u64 = 256;
-/// A request line has 64 KiB; this leaves 4 KiB for the envelope (key, session).
-const BODY_BYTES_MAX: usize = 60 << 10;
 /// Longer than the server keeps a command waiting (2 s): its own `retry` comes first, and 256 rows are never sent twice in haste.
 const ANSWER_LIMIT: Duration = Duration::from_millis(2_500);
 /// Earlier runs that were refused at one row (day not open, card in use), each with its cause removed since.
@@ -23,8 +19,9 @@ const ATTEMPTS_MAX: u32 = 16;
 
 /// Import members, cards and opening balances from a CSV file.
 ///
-/// The whole file is checked first; nothing is sent if a row is bad (unless --skip-bad). A run that was cut off is simply started
-/// again: rows that the service already has are recognised by file and row, and are not applied twice.
+/// The whole file is checked first, then the service is asked about every row; nothing is applied if one is bad (unless --skip-bad).
+/// A run that was cut off is simply started again: rows that the service already has are recognised by file and row, and are not
+/// applied twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = COLUMNS)]
 pub struct Args {
@@ -45,7 +42,7 @@ pub struct Args {
     /// Leave bad rows out, also those that the service refuses (a card that is somebody's already), and import the others.
     #[arg(long)]
     skip_bad: bool,
-    /// Only check the file against the site's settings; send nothing.
+    /// Only check the file, and while a business day is open ask the service about every row; change nothing.
     #[arg(long)]
     check_only: bool,
     /// Print one JSON object at the end.
@@ -90,15 +87,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let mut desk = Desk::new(service, terminal);
         let greeting = desk.hello().await?;
         let checked = checked(args, &source, &Rules::of(&greeting, jiff::Zoned::now().date()))?;
-        if args.check_only {
-            return Ok(Summary { rows: checked.rows, skipped: checked.bad.len() as u64, ..Summary::default() });
-        }
+        let only_checked = Summary { rows: checked.rows, skipped: checked.bad.len() as u64, ..Summary::default() };
         if greeting.day.is_none() {
-            return Err(Failure::refused("no business day is open: open the day first, members join on a day"));
+            let closed = "no business day is open: open the day first, members join on a day";
+            return if args.check_only { Ok(only_checked) } else { Err(Failure::refused(closed)) };
         }
         desk.sign_in(&args.staff, &password).await?;
-        let progress = Progress::new(checked.rows);
-        Sending { desk, source: &source, checked: &checked, progress, skip_bad: args.skip_bad }.run().await
+        let progress = Progress::new("checked", checked.rows);
+        let mut sending = Sending { desk, source: &source, checked: &checked, progress, skip_bad: args.skip_bad };
+        if !args.skip_bad {
+            sending.ask().await?;
+        }
+        if args.check_only { Ok(only_checked) } else { sending.run().await }
     })?;
     if args.json { print_json(&summary) } else { print_line(&summary.to_string()) }
 }
@@ -120,6 +120,27 @@ fn checked(args: &Args, source: &Source, rules: &Rules) -> Result<Checked, Failu
     Ok(checked)
 }
 
+/// What the service says of a batch that it was only asked about.
+#[derive(Debug, serde::Deserialize)]
+struct Verdict {
+    refused: Vec<RefusedRow>,
+    present: Vec<usize>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct RefusedRow {
+    /// Place in the batch.
+    row: usize,
+    code: String,
+    text_en: String,
+}
+
+impl RefusedRow {
+    fn present(row: usize) -> Self {
+        Self { row, code: "CARD_IN_USE".to_owned(), text_en: "This person has this card already.".to_owned() }
+    }
+}
+
 struct Sending<'a> {
     desk: Desk,
     source: &'a Source,
@@ -129,24 +150,49 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
+    /// Asks of every row whether the service would take it, before any is sent.
+    ///
+    /// A run that was cut off left whole batches from the start of the file: their rows are there already and are no mistakes. A row
+    /// that is there and stands behind one that is not was never this file's.
+    async fn ask(&mut self) -> Result<(), Failure> {
+        let (mut batches, mut begun, mut refused) = (Batches::of(self.source, self.checked), true, 0);
+        while let Some(batch) = batches.take()? {
+            let heard = self.desk.settle(&new_command_id()?, "import_members", &batch.question()).await?;
+            if heard.answer.status != Status::Ok {
+                return Err(heard.refusal("import_members"));
+            }
+            let verdict: Verdict = serde_json::from_value(heard.whole["body"].clone())
+                .map_err(|e| Failure::failed(format!("cannot read the answer to import_members: {e}")))?;
+            begun &= verdict.present.len() == batch.rows.len();
+            let present = verdict.present.into_iter().filter(|_| !begun).map(RefusedRow::present);
+            for bad in verdict.refused.into_iter().chain(present) {
+                refused += 1;
+                if refused <= BAD_ROWS_SHOWN_MAX {
+                    let row = batch.rows.get(bad.row).map_or(0, |(number, _)| *number);
+                    eprintln!("row {row}: {} {}", bad.code, bad.text_en);
+                }
+            }
+            self.progress.advance(batch.last());
+        }
+        self.progress.finish();
+        if refused > BAD_ROWS_SHOWN_MAX {
+            eprintln!("and {} more", refused - BAD_ROWS_SHOWN_MAX);
+        }
+        if refused > 0 {
+            let rows = self.checked.rows;
+            return Err(Failure::refused(format!(
+                "the service refuses {refused} of {rows} rows; nothing was imported (--skip-bad imports the others)"
+            )));
+        }
+        Ok(())
+    }
+
     /// Sends the rows in their order, one command after the other: member numbers follow the file.
     async fn run(mut self) -> Result<Summary, Failure> {
-        let mut reader = reader(self.source);
         let mut summary = Summary { rows: self.checked.rows, skipped: self.checked.bad.len() as u64, ..Summary::default() };
-        let (mut record, mut number) = (csv::StringRecord::new(), 0);
-        let mut batch = Batch::default();
-        while reader.read_record(&mut record).map_err(|e| Failure::failed(e.to_string()))? {
-            number += 1;
-            if self.checked.bad.contains(&number) {
-                continue;
-            }
-            let row = encode(self.checked, &record)?;
-            if batch.is_full_with(&row) {
-                self.send(std::mem::take(&mut batch), &mut summary).await?;
-            }
-            batch.push(number, row);
-        }
-        if !batch.rows.is_empty() {
+        self.progress = Progress::new("imported", self.checked.rows);
+        let mut batches = Batches::of(self.source, self.checked);
+        while let Some(batch) = batches.take()? {
             self.send(batch, &mut summary).await?;
         }
         summary.seconds = self.progress.finish();
@@ -193,83 +239,9 @@ impl Sending<'_> {
     }
 }
 
-fn encode(checked: &Checked, record: &csv::StringRecord) -> Result<String, Failure> {
-    let rules = Rules { min_age_years: 0, ..Rules::offline(jiff::civil::Date::MAX) };
-    let row = Row::read(&checked.columns, record, &rules);
-    let row = row.map_err(|wrong| Failure::failed(format!("a row that passed the checks is bad now: {wrong:?}")))?;
-    serde_json::to_string(&row).map_err(|e| Failure::failed(format!("cannot encode a row: {e}")))
-}
-
-/// Rows of one command.
-#[derive(Default)]
-struct Batch {
-    /// Numbers in the file, from 1, and JSON objects.
-    rows: Vec<(u64, String)>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn is_full_with(&self, row: &str) -> bool {
-        self.rows.len() as u64 == ROWS_PER_COMMAND || self.bytes + row.len() + 1 > BODY_BYTES_MAX
-    }
-
-    fn push(&mut self, number: u64, row: String) {
-        self.bytes += row.len() + 1;
-        self.rows.push((number, row));
-    }
-
-    fn first(&self) -> u64 {
-        self.rows.first().map_or(0, |(number, _)| *number)
-    }
-
-    fn last(&self) -> u64 {
-        self.rows.last().map_or(0, |(number, _)| *number)
-    }
-
-    fn body(&self) -> String {
-        let rows: Vec<&str> = self.rows.iter().map(|(_, row)| row.as_str()).collect();
-        format!(r#"{{"rows":[{}]}}"#, rows.join(","))
-    }
-
-    /// Which of these rows the service refused, if it was one.
-    fn place(&self, heard: &Heard) -> Option<usize> {
-        let place = usize::try_from(heard.whole["body"]["row"].as_u64()?).ok()?;
-        (place < self.rows.len()).then_some(place)
-    }
-
-    fn refused(&self, heard: &Heard, imported: u64) -> Failure {
-        let rows = match self.place(heard) {
-            Some(place) => format!("row {}", self.rows[place].0),
-            None => format!("rows {} to {}", self.first(), self.last()),
-        };
-        let refusal = heard.refusal("import_members").message;
-        Failure::refused(format!(
-            "{rows}: {refusal}; {imported} rows are imported, the others are not (--skip-bad leaves such rows out)"
-        ))
-    }
-}
-
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { rows, imported, already, skipped, seconds } = self;
         write!(f, "{imported} of {rows} rows imported in {seconds:.1} s ({already} were there already, {skipped} left out)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_full_at_256_rows_or_60_kib() {
-        let mut batch = Batch::default();
-        for number in 1..=ROWS_PER_COMMAND {
-            assert!(!batch.is_full_with("{}"));
-            batch.push(number, "{}".to_owned());
-        }
-        assert!(batch.is_full_with("{}"));
-        let mut long = Batch::default();
-        long.push(1, "x".repeat(40 << 10));
-        assert!(long.is_full_with(&"x".repeat(20 << 10)));
     }
 }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::Failure;
 
+mod batch;
 mod check;
 mod columns;
 mod members;

@@ -10,6 +10,8 @@ const LINE: Duration = Duration::from_secs(5);
 
 /// Rows done of rows in all.
 pub(super) struct Progress {
+    /// What is done to them: "checked".
+    done_to_them: &'static str,
     rows: u64,
     done: u64,
     began: Instant,
@@ -18,9 +20,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(rows: u64) -> Self {
+    pub(super) fn new(done_to_them: &'static str, rows: u64) -> Self {
         let now = Instant::now();
-        Self { rows, done: 0, began: now, shown: now, on_terminal: stderr().is_terminal() }
+        Self { done_to_them, rows, done: 0, began: now, shown: now, on_terminal: stderr().is_terminal() }
     }
 
     pub(super) fn advance(&mut self, done: u64) {
@@ -42,16 +44,16 @@ impl Progress {
     }
 
     fn show(&self) {
-        let line = words(self.done, self.rows, self.began.elapsed().as_secs_f64());
+        let line = words(self.done_to_them, self.done, self.rows, self.began.elapsed().as_secs_f64());
         // Progress is a courtesy: a closed stderr must not end the import.
         let _ = if self.on_terminal { write!(stderr(), "\r{line}\x1b[K") } else { writeln!(stderr(), "{line}") };
     }
 }
 
-fn words(done: u64, rows: u64, seconds: f64) -> String {
+fn words(done_to_them: &str, done: u64, rows: u64, seconds: f64) -> String {
     let rate = done as f64 / seconds.max(1e-3);
     let left = (rows - done) as f64 / rate.max(1e-3);
-    format!("{done} of {rows} rows ({:.0} %), {rate:.0}/s, about {left:.0} s left", 100.0 * done as f64 / rows as f64)
+    format!("{done} of {rows} rows {done_to_them} ({:.0} %), {rate:.0}/s, about {left:.0} s left", 100.0 * done as f64 / rows as f64)
 }
 
 #[cfg(test)]
@@ -60,6 +62,6 @@ mod tests {
 
     #[test]
     fn progress_says_rows_share_rate_and_what_remains() {
-        assert_eq!(words(25_000, 100_000, 2.5), "25000 of 100000 rows (25 %), 10000/s, about 8 s left");
+        assert_eq!(words("checked", 25_000, 100_000, 2.5), "25000 of 100000 rows checked (25 %), 10000/s, about 8 s left");
     }
 }

@@ -11,7 +11,7 @@ use crate::ledger::members::{self, Admission, Person};
 use crate::ledger::rows::{Account, LedgerKind, MemberState};
 use crate::ledger::texts::{Code, Refusal};
 use crate::ledger::{checks, texts};
-use crate::model::Bad;
+use crate::model::{Bad, Response};
 
 /// Fits the longest request line with ordinary rows, and one journal record.
 const ROWS_MAX: usize = 256;
@@ -22,6 +22,9 @@ const OPENINGS_MAX: usize = 1_024;
 #[serde(deny_unknown_fields)]
 pub struct ImportMembers {
     rows: Vec<ImportRow>,
+    /// Say which rows would be refused, and change nothing.
+    #[serde(default)]
+    check_only: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +52,27 @@ struct Answer {
     opening_rows: usize,
 }
 
+/// The answer to `check_only`.
+#[derive(Serialize)]
+struct Checked {
+    refused: Vec<RefusedRow>,
+    /// Rows whose card and person are a member's already, as after an import that was cut off.
+    present: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct RefusedRow {
+    row: usize,
+    code: String,
+    text_ja: String,
+    text_en: String,
+}
+
 impl Operation for ImportMembers {
+    fn idle(&self) -> bool {
+        self.check_only
+    }
+
     fn check(&self) -> Result<(), Bad> {
         if self.rows.is_empty() || self.rows.len() > ROWS_MAX {
             return Err(fields::bad("rows", &format!("{} rows, expected 1 to {ROWS_MAX}", self.rows.len())));
@@ -76,6 +99,9 @@ impl Operation for ImportMembers {
     }
 
     fn execute(&self, call: &mut Call<'_, '_>) -> Result<Outcome, Stop> {
+        if self.check_only {
+            return Outcome::done(&self.checked(call)?);
+        }
         for (place, row) in self.rows.iter().enumerate() {
             refuse(call, row).map_err(|stop| naming_row(stop, place))?;
         }
@@ -94,6 +120,21 @@ impl Operation for ImportMembers {
 impl ImportMembers {
     fn openings(&self) -> usize {
         self.rows.iter().map(|row| row.opening.len()).sum()
+    }
+
+    fn checked(&self, call: &mut Call<'_, '_>) -> Result<Checked, Stop> {
+        let mut checked = Checked { refused: Vec::new(), present: Vec::new() };
+        for (place, row) in self.rows.iter().enumerate() {
+            let Err(stop) = refuse(call, row) else { continue };
+            let Stop::Refused(refusal) = stop else { return Err(stop) };
+            if refusal.code == Code::CardInUse && members::is_lent_to(call, &row.card_id, &row.person)? {
+                checked.present.push(place);
+                continue;
+            }
+            let Response { code, text_ja, text_en, .. } = refusal.response();
+            checked.refused.push(RefusedRow { row: place, code, text_ja, text_en });
+        }
+        Ok(checked)
     }
 }
 

@@ -1,0 +1,140 @@
+//! The rows of a checked file, in commands of at most 256.
+
+use super::check::{Checked, Rules, reader};
+use super::row::Row;
+use super::source::Source;
+use crate::cli::Failure;
+use crate::cli::client::Heard;
+
+/// As many as `import_members` takes.
+const ROWS_PER_COMMAND: u64 = 256;
+/// A request line has 64 KiB; this leaves 4 KiB for the envelope (key, session).
+const BODY_BYTES_MAX: usize = 60 << 10;
+
+/// The batches of a file, in its order: the same ones in every run over the same file.
+pub(super) struct Batches<'a> {
+    checked: &'a Checked,
+    reader: csv::Reader<&'a [u8]>,
+    record: csv::StringRecord,
+    number: u64,
+    /// Read, and too much for the batch before it.
+    next: Option<(u64, String)>,
+}
+
+impl<'a> Batches<'a> {
+    pub fn of(source: &'a Source, checked: &'a Checked) -> Self {
+        Self { checked, reader: reader(source), record: csv::StringRecord::new(), number: 0, next: None }
+    }
+
+    /// The next batch; `None` after the last.
+    ///
+    /// # Errors
+    /// The file is not what it was when it was checked.
+    pub fn take(&mut self) -> Result<Option<Batch>, Failure> {
+        let mut batch = Batch::default();
+        while let Some((number, row)) = self.take_row()? {
+            if batch.is_full_with(&row) {
+                self.next = Some((number, row));
+                return Ok(Some(batch));
+            }
+            batch.push(number, row);
+        }
+        Ok(Some(batch).filter(|batch| !batch.rows.is_empty()))
+    }
+
+    fn take_row(&mut self) -> Result<Option<(u64, String)>, Failure> {
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
+        }
+        while self.reader.read_record(&mut self.record).map_err(|e| Failure::failed(e.to_string()))? {
+            self.number += 1;
+            if !self.checked.bad.contains(&self.number) {
+                return Ok(Some((self.number, encode(self.checked, &self.record)?)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn encode(checked: &Checked, record: &csv::StringRecord) -> Result<String, Failure> {
+    let rules = Rules { min_age_years: 0, ..Rules::offline(jiff::civil::Date::MAX) };
+    let row = Row::read(&checked.columns, record, &rules);
+    let row = row.map_err(|wrong| Failure::failed(format!("a row that passed the checks is bad now: {wrong:?}")))?;
+    serde_json::to_string(&row).map_err(|e| Failure::failed(format!("cannot encode a row: {e}")))
+}
+
+/// Rows of one command.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Numbers in the file, from 1, and JSON objects.
+    pub rows: Vec<(u64, String)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full_with(&self, row: &str) -> bool {
+        self.rows.len() as u64 == ROWS_PER_COMMAND || self.bytes + row.len() + 1 > BODY_BYTES_MAX
+    }
+
+    fn push(&mut self, number: u64, row: String) {
+        self.bytes += row.len() + 1;
+        self.rows.push((number, row));
+    }
+
+    pub fn first(&self) -> u64 {
+        self.rows.first().map_or(0, |(number, _)| *number)
+    }
+
+    pub fn last(&self) -> u64 {
+        self.rows.last().map_or(0, |(number, _)| *number)
+    }
+
+    pub fn body(&self) -> String {
+        format!(r#"{{"rows":[{}]}}"#, self.joined())
+    }
+
+    /// The question which of these rows the service would refuse.
+    pub fn question(&self) -> String {
+        format!(r#"{{"check_only":true,"rows":[{}]}}"#, self.joined())
+    }
+
+    fn joined(&self) -> String {
+        let rows: Vec<&str> = self.rows.iter().map(|(_, row)| row.as_str()).collect();
+        rows.join(",")
+    }
+
+    /// Which of these rows the service refused, if it was one.
+    pub fn place(&self, heard: &Heard) -> Option<usize> {
+        let place = usize::try_from(heard.whole["body"]["row"].as_u64()?).ok()?;
+        (place < self.rows.len()).then_some(place)
+    }
+
+    pub fn refused(&self, heard: &Heard, imported: u64) -> Failure {
+        let rows = match self.place(heard) {
+            Some(place) => format!("row {}", self.rows[place].0),
+            None => format!("rows {} to {}", self.first(), self.last()),
+        };
+        let refusal = heard.refusal("import_members").message;
+        Failure::refused(format!(
+            "{rows}: {refusal}; {imported} rows are imported, the others are not (--skip-bad leaves such rows out)"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_full_at_256_rows_or_60_kib() {
+        let mut batch = Batch::default();
+        for number in 1..=ROWS_PER_COMMAND {
+            assert!(!batch.is_full_with("{}"));
+            batch.push(number, "{}".to_owned());
+        }
+        assert!(batch.is_full_with("{}"));
+        let mut long = Batch::default();
+        long.push(1, "x".repeat(40 << 10));
+        assert!(long.is_full_with(&"x".repeat(20 << 10)));
+    }
+}
