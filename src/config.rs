@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::ServerId;
 
 pub mod limits;
+mod timing;
+
+pub use timing::Timing;
 
 /// Everything that `duplex serve` needs to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,25 +139,6 @@ pub enum ReplicationMode {
     Sync,
     /// Acknowledged when stored on Main: a takeover may lose what had not travelled yet.
     Async,
-}
-
-/// Milliseconds. The defaults were measured; change them together or not at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timing {
-    /// Between two heartbeats on a path.
-    pub heartbeat_ms: u64,
-    /// How long an echoed heartbeat entitles to an address. Shorter than `silence_ms`.
-    pub lease_ms: u64,
-    /// Silence after which the peer counts as lost.
-    pub silence_ms: u64,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        // 25 ms: ten chances within a lease. 350 ms: a pulled cable is survived well under a second. 250 ms: ends before the peer may ask.
-        Self { heartbeat_ms: 25, lease_ms: 250, silence_ms: 350 }
-    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -290,21 +274,6 @@ impl Config {
                     );
                 }
             }
-        }
-        Ok(())
-    }
-}
-
-impl Timing {
-    fn validate(&self) -> Result<(), ConfigError> {
-        if self.heartbeat_ms == 0 || self.heartbeat_ms * 3 > self.lease_ms {
-            return refuse("timing.heartbeat_ms", "must be above 0 and at most a third of lease_ms".into());
-        }
-        if self.lease_ms >= self.silence_ms {
-            return refuse("timing.lease_ms", "must be shorter than silence_ms, or two servers could hold one address".into());
-        }
-        if self.silence_ms > limits::SILENCE_MS_MAX {
-            return refuse("timing.silence_ms", format!("above {}", limits::SILENCE_MS_MAX));
         }
         Ok(())
     }

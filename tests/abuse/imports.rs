@@ -24,6 +24,32 @@ fn summary(output: &Output) -> [Value; 3] {
     ["imported", "already", "skipped"].map(|key| summary[key].clone())
 }
 
+/// A file's rows; number `bad` has a card that is somebody's already.
+fn rows_of(count: usize, bad: Option<usize>) -> Vec<String> {
+    let card = |n| if Some(n) == bad { "C00000001".to_owned() } else { format!("Y{n}") };
+    (0..count).map(|n| format!("山田 {n},ヤマダ,1980-01-02,{},5", card(n))).collect()
+}
+
+/// One row beyond the first command: what came before it must not have been applied.
+#[test]
+fn a_file_of_which_the_service_refuses_one_row_changes_nothing_at_all() {
+    let pair = Pair::at_work();
+    let bad = rows_of(300, Some(280));
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+    let refused = import(&pair, &bad, &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("row 281: CARD_IN_USE") && said.contains("nothing was imported"), "{said}");
+    let good = rows_of(300, None);
+    let good: Vec<&str> = good.iter().map(String::as_str).collect();
+    assert_eq!(summary(&import(&pair, &good, &[])), [json!(300), json!(0), json!(0)]);
+    assert_eq!(
+        summary(&import(&pair, &good, &[])),
+        [json!(300), json!(300), json!(0)],
+        "started again, nothing is applied twice"
+    );
+}
+
 #[test]
 fn a_row_that_the_service_refuses_is_named_and_left_out_if_wished_and_a_rerun_repeats_nothing() {
     let pair = Pair::at_work();

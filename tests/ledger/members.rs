@@ -120,6 +120,22 @@ fn an_import_with_one_bad_row_imports_nothing_and_names_the_row() {
 }
 
 #[test]
+fn an_import_can_be_asked_about_and_every_bad_row_is_named_and_nothing_changes() {
+    let mut world = World::with_member(0);
+    world.ok("office", "import_members", &json!({"rows": [import_row(0)]}));
+    let mut rows: Vec<_> = (0..4).map(import_row).collect();
+    rows[1]["card_id"] = json!("card-1");
+    rows[2]["person"]["birth_date"] = json!("2025-01-01");
+    let before = world.rows.0.clone();
+    let answer = world.send("office", "import_members", &json!({"rows": rows, "check_only": true}));
+    let body = answer.body();
+    let refused: Vec<_> = body["refused"].as_array().unwrap().iter().map(|row| (&row["row"], &row["code"])).collect();
+    assert_eq!(refused, [(&json!(1), &json!("CARD_IN_USE")), (&json!(2), &json!("UNDER_AGE"))]);
+    assert_eq!((answer.code(), &body["present"]), ("", &json!([0])));
+    assert!(answer.images.is_empty() && world.rows.0 == before, "a question changes nothing");
+}
+
+#[test]
 fn an_import_is_refused_as_a_whole_if_it_repeats_itself_or_is_too_long() {
     let mut world = World::open();
     let mut twice = vec![import_row(1), import_row(1)];

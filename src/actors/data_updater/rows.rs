@@ -13,8 +13,8 @@ pub struct RowCache<R: Row> {
 }
 
 struct Slot<R> {
-    /// `None`: known not to exist.
-    row: Option<R>,
+    /// `None`: known not to exist. Boxed: a table half empty of rows by value held 50 MiB for 60,000 rows.
+    row: Option<Box<R>>,
     /// The entry that made it so; 0 if it was read from the store.
     made_by: Sequence,
 }
@@ -26,10 +26,10 @@ impl<R: Row> RowCache<R> {
 
     fn get(&mut self, key: &R::Key) -> Option<Option<R>> {
         if let Some(slot) = self.young.get(key) {
-            return Some(slot.row.clone());
+            return Some(slot.row.as_deref().cloned());
         }
         let slot = self.old.remove(key)?;
-        let row = slot.row.clone();
+        let row = slot.row.as_deref().cloned();
         self.young.insert(key.clone(), slot);
         Some(row)
     }
@@ -39,7 +39,7 @@ impl<R: Row> RowCache<R> {
         for image in images {
             let row = match image {
                 Image::Put(row) if !row.is_asked_for() => continue,
-                Image::Put(row) => Some(row.clone()),
+                Image::Put(row) => Some(Box::new(row.clone())),
                 Image::Delete(_) => None,
             };
             self.insert(image.key(), Slot { row, made_by: by }, applied);
@@ -74,7 +74,7 @@ impl<R: Row> Rows<R> for RowsByKey<'_, R> {
             return Ok(known);
         }
         let row = (self.read)(key).map_err(|error| Unavailable(error.to_string()))?;
-        let slot = Slot { row: row.clone(), made_by: Sequence(0) };
+        let slot = Slot { row: row.clone().map(Box::new), made_by: Sequence(0) };
         self.cache.insert(key.clone(), slot, self.applied);
         Ok(row)
     }

@@ -73,7 +73,7 @@ impl Desk {
         let settled = self.client.settle(command_id, &self.line).await.map_err(|unsettled| {
             let Unsettled { tries, sent, last } = unsettled;
             if !sent {
-                return Failure::failed(format!("{command} was never sent, {tries} tries: {last}"));
+                return Failure::failed(format!("{command} was never sent: {last}"));
             }
             Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))
         })?;

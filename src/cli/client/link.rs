@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Service;
 use crate::wire::tls::Stream;
+use crate::wire::trust::Stranger;
 
 /// Four times the longest request: a report in an answer may be longer than any question, but is no reason to fill memory.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
@@ -90,7 +91,11 @@ impl Link {
                 return Err(Trouble::NoAnswer(format!("more than {ANSWER_BYTES_MAX} bytes in one line")));
             }
             if self.stream.read_buf(&mut self.arrived).await? == 0 {
-                return Err(if self.arrived.starts_with(&TLS_ALERT) { Trouble::Mismatch(SPEAKS_TLS.into()) } else { Trouble::Closed });
+                return Err(if self.arrived.starts_with(&TLS_ALERT) {
+                    Trouble::Mismatch(SPEAKS_TLS.into())
+                } else {
+                    Trouble::Closed
+                });
             }
         }
     }
@@ -98,10 +103,11 @@ impl Link {
 
 /// A certificate that is not believed and an answer that is no TLS come again at every attempt; anything else may pass.
 fn handshake_trouble(error: io::Error) -> Trouble {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Trouble::Mismatch(format!("the service's certificate is not of the authority named with --ca: {why}"))
-        }
+    let inner = error.get_ref();
+    if let Some(stranger) = inner.and_then(|inner| inner.downcast_ref::<Stranger>()) {
+        return Trouble::Mismatch(format!("the service is not of the authority named with --ca: {stranger}"));
+    }
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidMessage(_)) => {
             Trouble::Mismatch("the service does not speak TLS: use --plain, if its network is closed to others".into())
         }

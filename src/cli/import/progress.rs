@@ -53,7 +53,10 @@ impl Progress {
 fn words(done_to_them: &str, done: u64, rows: u64, seconds: f64) -> String {
     let rate = done as f64 / seconds.max(1e-3);
     let left = (rows - done) as f64 / rate.max(1e-3);
-    format!("{done} of {rows} rows {done_to_them} ({:.0} %), {rate:.0}/s, about {left:.0} s left", 100.0 * done as f64 / rows as f64)
+    format!(
+        "{done} of {rows} rows {done_to_them} ({:.0} %), {rate:.0}/s, about {left:.0} s left",
+        100.0 * done as f64 / rows as f64
+    )
 }
 
 #[cfg(test)]
