@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Entries are made by one thread and freed by another: glibc's allocator spent a tenth of both servers' time on that.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     duplex::cli::main()

@@ -60,8 +60,10 @@ pub const CHECKPOINT_EVERY: u64 = 20_000;
 /// Bytes of the store's log that a reader may keep from being moved: some minutes of full load. Beyond, applying waits for the reader,
 /// and admission for applying.
 pub const STORE_LOG_BYTES_MAX: u64 = 1 << 30;
-/// Rows that DataUpdater keeps by key: card, member and account of 40,000 members. Rows of about 300 bytes: 40 MiB at most.
+/// Rows that DataUpdater keeps by key: card, member and account of 40,000 members. Some 500 bytes each with its strings: 64 MiB at most.
 pub const ROWS_CACHED_MAX: usize = 131_072;
+/// Rows of one entry that stay in that cache. A visit at the counter makes ten at most, an import some 750.
+pub const ROWS_OF_USE_MAX: usize = 64;
 /// Command ids kept in memory, 32 bytes each and some: two closed days of the largest hall are 250,000. Beyond, the older half is left
 /// to the store.
 pub const IDS_IN_MEMORY_MAX: usize = 3_500_000;

@@ -1,7 +1,8 @@
 //! Rows by key as of everything executed: a bounded cache over the store, plus the rows of entries that are not applied yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use crate::config::limits;
 use crate::model::{Image, Row, Rows, Sequence, Unavailable};
 use crate::store::StoreError;
 
@@ -10,6 +11,9 @@ pub struct RowCache<R: Row> {
     young: HashMap<R::Key, Slot<R>>,
     old: HashMap<R::Key, Slot<R>>,
     generation_max: usize,
+    /// Keys of entries with very many rows, oldest first: they leave as soon as the store has them, so that an import does not drive
+    /// out the rows of those who are in the house, nor fill memory.
+    passing: VecDeque<(Sequence, Vec<R::Key>)>,
 }
 
 struct Slot<R> {
@@ -21,7 +25,7 @@ struct Slot<R> {
 
 impl<R: Row> RowCache<R> {
     pub fn new(rows_max: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), generation_max: rows_max / 2 }
+        Self { young: HashMap::new(), old: HashMap::new(), generation_max: rows_max / 2, passing: VecDeque::new() }
     }
 
     fn get(&mut self, key: &R::Key) -> Option<Option<R>> {
@@ -36,6 +40,10 @@ impl<R: Row> RowCache<R> {
 
     /// Takes over the images of an entry that was numbered.
     pub fn made(&mut self, images: &[Image<R>], by: Sequence, applied: Sequence) {
+        self.let_pass(applied);
+        if images.len() > limits::ROWS_OF_USE_MAX {
+            self.passing.push_back((by, images.iter().map(Image::key).collect()));
+        }
         for image in images {
             let row = match image {
                 Image::Put(row) if !row.is_asked_for() => continue,
@@ -43,6 +51,19 @@ impl<R: Row> RowCache<R> {
                 Image::Delete(_) => None,
             };
             self.insert(image.key(), Slot { row, made_by: by }, applied);
+        }
+    }
+
+    fn let_pass(&mut self, applied: Sequence) {
+        while let Some((by, keys)) = self.passing.pop_front_if(|(by, _)| *by <= applied) {
+            for key in keys {
+                for generation in [&mut self.young, &mut self.old] {
+                    // Made anew by a later entry, it is in use.
+                    if generation.get(&key).is_some_and(|slot| slot.made_by == by) {
+                        generation.remove(&key);
+                    }
+                }
+            }
         }
     }
 
@@ -77,5 +98,55 @@ impl<R: Row> Rows<R> for RowsByKey<'_, R> {
         let slot = Slot { row: row.clone().map(Box::new), made_by: Sequence(0) };
         self.cache.insert(key.clone(), slot, self.applied);
         Ok(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct Line(u64, u64);
+
+    impl Row for Line {
+        type Key = u64;
+
+        fn key(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn images(lines: impl IntoIterator<Item = Line>) -> Vec<Image<Line>> {
+        lines.into_iter().map(Image::Put).collect()
+    }
+
+    /// What a command finds; `None` where the store would be asked.
+    fn cached(cache: &mut RowCache<Line>, key: u64) -> Option<u64> {
+        cache.get(&key).map(|row| row.expect("never deleted here").1)
+    }
+
+    #[test]
+    fn rows_of_an_import_stay_until_the_store_has_them_and_those_in_use_stay_longer() {
+        let mut cache = RowCache::new(10_000);
+        let import = images((0..=limits::ROWS_OF_USE_MAX as u64).map(|key| Line(key, 1)));
+        cache.made(&images([Line(900, 1)]), Sequence(1), Sequence(0));
+        cache.made(&import, Sequence(2), Sequence(0));
+        cache.made(&images([Line(7, 3)]), Sequence(3), Sequence(1));
+        assert_eq!((cached(&mut cache, 0), cached(&mut cache, 7)), (Some(1), Some(3)), "the store lacks them");
+        cache.made(&[], Sequence(4), Sequence(2));
+        assert_eq!((cached(&mut cache, 0), cached(&mut cache, 1)), (None, None), "the store has them");
+        assert_eq!((cached(&mut cache, 7), cached(&mut cache, 900)), (Some(3), Some(1)), "made anew, or by an ordinary command");
+    }
+
+    #[test]
+    fn a_row_that_the_store_lacks_outlives_any_number_of_others() {
+        let mut cache = RowCache::new(8);
+        cache.made(&images([Line(900, 1)]), Sequence(5), Sequence(0));
+        for n in 0..100 {
+            cache.made(&images([Line(n, 1)]), Sequence(4), Sequence(4));
+        }
+        assert_eq!((cached(&mut cache, 900), cached(&mut cache, 0)), (Some(1), None));
     }
 }
