@@ -6,6 +6,8 @@
 #[path = "support/pair.rs"]
 mod pair;
 
+#[path = "abuse/behind.rs"]
+mod behind;
 #[path = "abuse/crowds.rs"]
 mod crowds;
 #[path = "abuse/imports.rs"]

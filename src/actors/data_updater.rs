@@ -121,8 +121,12 @@ impl<A: Application> DataUpdater<A> {
         }
         self.measure(began, outcome.answers.len());
         self.hand_over(outcome);
-        if !self.backlog.is_empty() || !self.storage.intake.is_empty() {
-            ctx.notify(WorkWaiting);
+        match &self.stalled {
+            // What was applied before it was wanted is not told.
+            Some(stalled) if self.storage.board.applied() >= stalled.needs => ctx.notify(AppliedMoved),
+            Some(_) => self.look_later(ctx),
+            None if !self.backlog.is_empty() || !self.storage.intake.is_empty() => ctx.notify(WorkWaiting),
+            None => {}
         }
     }
 

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::limits;
 use crate::handover::Shown;
 use crate::journal::CoordinationFile;
-use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, View};
+use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, Toward, View};
 use crate::model::{Application, Coordination, Holder, Moment, Position, ServerId, Standing};
 
 mod asking;
@@ -114,16 +114,26 @@ impl<A: Application> FailoverCoordinator<A> {
         if matches!(event, Event::PeerLost(_)) && self.lost_at.is_none() {
             self.lost_at = Some(clock::now());
         }
-        let effects = self.machine.step(&self.view(), event);
+        let effects = self.machine.step(&self.view(&event), event);
         self.perform(effects.into(), ctx);
     }
 
-    fn view(&self) -> View {
+    /// What may be recorded is looked up only when it is due: it may have to be read from the journal's disk.
+    fn view(&self, event: &Event) -> View {
         let stored = self.storage.board.stored_position();
-        let both = self.storage.board.peer_stored().min(stored.sequence);
-        let alone = matches!(self.machine.state(), State::Solo(_));
-        let recordable = if alone || both == stored.sequence { Some(stored) } else { self.position_at(both) };
+        let recordable = if *event == Event::RefreshDue { self.recordable(stored) } else { None };
         View { stored, recordable: recordable.unwrap_or(Position::GENESIS) }
+    }
+
+    fn recordable(&self, stored: Position) -> Option<Position> {
+        let both = self.storage.board.peer_stored().min(stored.sequence);
+        match self.machine.state() {
+            State::Solo(Toward::Nothing) => Some(stored),
+            // On the way back answers need the peer: what it lacks must not be asked of it when it has to take over.
+            State::Main | State::Solo(_) if both == stored.sequence => Some(stored),
+            State::Main | State::Solo(_) if both.0 > 0 => self.position_at(both),
+            _ => None,
+        }
     }
 
     fn position_at(&self, sequence: crate::model::Sequence) -> Option<Position> {

@@ -137,9 +137,14 @@ impl<A: Application> ReplicationApplier<A> {
 
     fn next_entries(&self, applied: Position, confirmed: Sequence) -> Result<Vec<SharedEntry<A::Row>>, StoreError> {
         let slice = self.storage.tail.after(applied.sequence, confirmed, limits::APPLY_BATCH_MAX, limits::APPLY_BATCH_BYTES);
-        match slice {
-            Slice::Entries(entries) => Ok(entries),
-            Slice::Gone => self.read_from_journal(applied, confirmed),
+        let entries = match slice {
+            Slice::Entries(entries) => entries,
+            Slice::Gone => return self.read_from_journal(applied, confirmed),
+        };
+        match entries.first() {
+            // The first one is bound to what is applied, and each further one to the one before it.
+            Some(first) if !journal::follows(&applied, first) => Err(another_history(first.position.sequence)),
+            Some(_) | None => Ok(entries),
         }
     }
 
@@ -156,7 +161,7 @@ impl<A: Application> ReplicationApplier<A> {
             let (epoch, sequence) = (record.position.epoch, record.position.sequence);
             let sealed = unseal(&previous, epoch, sequence, record.payload).map_err(|e| unreadable(e.to_string()))?;
             if sealed.position != record.position {
-                return Err(unreadable(format!("the store holds another history than the journal before entry {}", sequence.0)));
+                return Err(another_history(sequence));
             }
             previous = sealed.position;
             entries.push(Arc::new(sealed));
@@ -177,11 +182,12 @@ impl<A: Application> ReplicationApplier<A> {
         Ok(())
     }
 
-    /// The set of command ids: the store's records, then what the journal has beyond them.
+    /// The set of command ids: the store's records, then what the journal has beyond them. Others insert and cut meanwhile, so what
+    /// is there stays: it may be newer than what is read here.
     fn rebuild_ids(&self, store: &mut dyn Store<A>, applied: Position) -> Result<(), StoreError> {
         let ids = &self.storage.ids;
         store.for_each_record(&mut |terminal, command, sequence| {
-            ids.insert_all([(fingerprint(terminal, command), sequence)]);
+            ids.insert_absent(fingerprint(terminal, command), sequence);
         })?;
         let reader = self.storage.reader();
         let mut after = applied.sequence;
@@ -193,7 +199,7 @@ impl<A: Application> ReplicationApplier<A> {
             for record in &records {
                 if let Ok(entry) = journal::digest::decode::<A::Row>(&record.payload) {
                     let id = fingerprint(&entry.record.terminal_id, &entry.record.command_id);
-                    ids.insert_all([(id, record.position.sequence)]);
+                    ids.insert_absent(id, record.position.sequence);
                 }
             }
         }
@@ -267,6 +273,12 @@ impl<A: Application> ReplicationApplier<A> {
 }
 
 /// Trying again cannot help.
+/// What was cut off the journal had been applied: going on would leave its rows in the store for ever.
+fn another_history(before: Sequence) -> StoreError {
+    let reason = format!("the store holds another history than the journal before entry {}", before.0);
+    StoreError::Corrupt { place: "journal".into(), reason }
+}
+
 fn is_poison(error: &StoreError) -> bool {
     match error {
         StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => false,

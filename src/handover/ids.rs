@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
 
 use super::locked;
 use crate::model::{Fingerprint, Sequence};
@@ -73,15 +73,24 @@ impl Ids {
 
     pub fn insert_all(&self, ids: impl IntoIterator<Item = (Fingerprint, Sequence)>) {
         for (id, sequence) in ids {
-            let mut shard = locked(self.shard(&id));
-            if shard.len() >= self.shard_max {
-                // First, so that nobody takes the absence of what goes now for "new".
-                self.evicted.store(true, SeqCst);
-                self.complete.store(false, SeqCst);
-                keep_newer_half(&mut shard);
-            }
-            shard.insert(id, sequence);
+            self.with_room(&id).insert(id, sequence);
         }
+    }
+
+    /// Keeps the place that the id has already, if it has one.
+    pub fn insert_absent(&self, id: Fingerprint, sequence: Sequence) {
+        self.with_room(&id).entry(id).or_insert(sequence);
+    }
+
+    fn with_room(&self, id: &Fingerprint) -> MutexGuard<'_, Shard> {
+        let mut shard = locked(self.shard(id));
+        if shard.len() >= self.shard_max {
+            // First, so that nobody takes the absence of what goes now for "new".
+            self.evicted.store(true, SeqCst);
+            self.complete.store(false, SeqCst);
+            keep_newer_half(&mut shard);
+        }
+        shard
     }
 
     /// Forgets what was cut off the journal.

@@ -29,6 +29,11 @@ pub(crate) fn position_after(previous: &Position, epoch: Epoch, payload: &[u8]) 
     Position { epoch, sequence, digest: chain(&previous.digest, epoch, sequence, payload) }
 }
 
+/// Whether `entry` is the one after `previous`, by its digest.
+pub fn follows<R: Row>(previous: &Position, entry: &Sealed<R>) -> bool {
+    position_after(previous, entry.position.epoch, &entry.payload) == entry.position
+}
+
 /// The key of a command in the set of commands seen. The id has a fixed length and stands last, so no two pairs run together.
 pub fn fingerprint(terminal: &TerminalId, command: &CommandId) -> Fingerprint {
     let hash = blake3::Hasher::new().update(terminal.0.as_bytes()).update(&command.0).finalize();

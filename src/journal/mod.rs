@@ -16,7 +16,7 @@ pub mod tail;
 mod writer;
 
 pub use coordination::CoordinationFile;
-pub use digest::{Damaged, PAYLOAD_MAX, Unsealable, chain, fingerprint, seal, unseal};
+pub use digest::{Damaged, PAYLOAD_MAX, Unsealable, chain, fingerprint, follows, seal, unseal};
 pub use error::{Corruption, JournalError};
 pub use files::{Directory, Disk, DiskFile, Files};
 pub use reader::{JournalReader, Pin, Record, Scanned, scan};

@@ -187,6 +187,8 @@ pub(crate) struct Shared {
     pub data_id: DataId,
     held: RwLock<Held>,
     spares: Mutex<Spares>,
+    /// Held by whoever makes a spare: 16 MiB are written, and nobody who only looks must wait for that.
+    making: Mutex<()>,
     pub pins: Mutex<Vec<(u64, Sequence)>>,
 }
 
@@ -220,7 +222,7 @@ impl Held {
 impl Shared {
     pub fn new(files: Disk, limits: Limits, data_id: DataId, held: Held, spares: Spares) -> Self {
         let (held, spares) = (RwLock::new(held), Mutex::new(spares));
-        Self { files, limits, data_id, held, spares, pins: Mutex::new(Vec::new()) }
+        Self { files, limits, data_id, held, spares, making: Mutex::new(()), pins: Mutex::new(Vec::new()) }
     }
 
     pub fn held(&self) -> RwLockReadGuard<'_, Held> {
@@ -276,11 +278,15 @@ impl Shared {
         next.map_err(|misfit| corrupt(&*self.files, &segment.name, expected, offset, misfit.reason()))
     }
 
-    /// Makes sure that `count` spare segments are ready, and says whether any had to be made.
+    /// Makes sure that `count` spare segments are ready, and says whether any had to be made. Returns at once if they are.
     pub fn prepare(&self, count: usize) -> Result<bool, JournalError> {
-        let mut spares = self.spares();
         let mut made = false;
-        while spares.ready.len() < count {
+        while self.spares().ready.len() < count {
+            let _making = locked(&self.making);
+            if self.spares().ready.len() >= count {
+                // Somebody else was at it.
+                break;
+            }
             let name = Spares::next_name();
             let made_now = self.make_spare(&name);
             if made_now.is_err() {
@@ -288,7 +294,7 @@ impl Shared {
                 let _ = self.files.remove(&format!("{name}.new"));
             }
             made_now?;
-            spares.ready.push(name);
+            self.spares().ready.push(name);
             made = true;
         }
         Ok(made)
@@ -331,11 +337,7 @@ pub struct Preparer(pub(crate) Arc<Shared>);
 impl Preparer {
     /// Whether no segment is ready and none is being made. Never waits: asked after each group.
     pub fn is_due(&self) -> bool {
-        match self.0.spares.try_lock() {
-            Ok(spares) => spares.ready.is_empty(),
-            Err(TryLockError::Poisoned(spares)) => spares.into_inner().ready.is_empty(),
-            Err(TryLockError::WouldBlock) => false,
-        }
+        self.0.spares().ready.is_empty() && !matches!(self.0.making.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Returns whether one had to be made (a write of a whole segment and a sync); cheap when one is ready.

@@ -78,6 +78,8 @@ pub struct Failover {
     pub(super) streaming: bool,
     /// DataUpdater runs under this holder: a change of epoch needs no new run.
     pub(super) running: bool,
+    /// The Solo epoch that was asked for, and on which register: the same question again spends no other epoch.
+    pub(super) asked: Option<(Register, Epoch)>,
 }
 
 impl Failover {
@@ -92,6 +94,7 @@ impl Failover {
             register: None,
             streaming: false,
             running: false,
+            asked: None,
             disk,
         };
         let mut fx = vec![
@@ -179,15 +182,13 @@ impl Failover {
             (State::Main, Event::RefreshDue) | (State::Solo(Toward::Nothing | Toward::Level), Event::RefreshDue) => {
                 self.refresh(view, &mut fx);
             }
-            // A request of its own may still land: whoever does not look would never act on it.
-            (State::Starting | State::Comparing | State::Sub | State::Rejoining, Event::RefreshDue)
-                if self.disk.spent > self.disk.held.0 =>
-            {
+            // A request of its own may still land: whoever does not look would never act on it. And whoever may have to take over
+            // must know, and say, whether the arbiter would answer.
+            (State::Starting | State::Comparing | State::Sub | State::Rejoining, Event::RefreshDue) => {
                 fx.push(Effect::ReadRegister);
             }
-            (State::Main, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
-            (State::Comparing, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
-            (State::Waiting | State::Asking, Event::StorageReborn) => self.lose_the_run(&mut fx),
+            (State::Main | State::Comparing, Event::StorageReborn) => self.begin(State::Comparing, Rule::Closed, &mut fx),
+            (State::Waiting | State::Asking, Event::StorageReborn) => self.begin_anew(&mut fx),
 
             (State::Solo(Toward::Nothing), Event::PeerNear) => self.need_the_peer(&mut fx),
             (State::Solo(Toward::Level), Event::PeerLevel) => self.tell_intent(&mut fx),
@@ -204,7 +205,7 @@ impl Failover {
             }
             // A follower may have stored what this journal has lost: numbering on in the same epoch would make two histories of one.
             (State::Solo(_), Event::StorageReborn) => {
-                self.lose_the_run(&mut fx);
+                self.begin_anew(&mut fx);
                 self.ask_for_solo(view, &mut fx);
             }
 
@@ -269,6 +270,12 @@ impl Failover {
         }
         self.state = State::Main;
         self.running = true;
+        self.asked = None;
+        // The epoch is newer than the run's if an own Pair request was found landed while this server wanted to be alone.
+        fx.push(Effect::Continue { epoch, holder });
+        if let Some(register) = self.register.filter(|register| register.epoch == epoch) {
+            fx.push(Effect::Tell(TellPeer::Enter(register)));
+        }
         fx.extend([
             Effect::GrantLeases(true),
             Effect::Gate(self.pair_rule(epoch)),
@@ -286,9 +293,9 @@ impl Failover {
         fx.extend([Effect::Gate(rule), Effect::Begin { epoch, holder }]);
     }
 
-    /// What a grant would have let go on is gone: it must begin anew. So must the stream by which the peer of the same Pair would
-    /// come back.
-    fn lose_the_run(&mut self, fx: &mut Vec<Effect>) {
+    /// There is no run that a grant could let go on, and no stream by which the peer of the same Pair could come back: the latter
+    /// begins anew at once.
+    fn begin_anew(&mut self, fx: &mut Vec<Effect>) {
         self.streaming = false;
         self.running = false;
         let (epoch, holder) = self.disk.held;

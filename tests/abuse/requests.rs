@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::pair::{CommandIds, First, Line, PATIENCE, Pair, Second};
+use crate::pair::{CommandIds, First, Line, PATIENCE, Pair, Second, eventually};
 
 fn deposit(pair: &Pair, command_id: &str, units: u64) -> Value {
     pair.request("seat-1", command_id, "deposit", json!({"card_id": "C00000001", "rate_id": 1, "units": units}))
@@ -114,6 +114,7 @@ fn one_id_has_one_effect_and_one_answer_also_after_main_was_killed() {
 
     let same = |again: &Value, first: &Value| {
         assert_eq!(again["repeated"], true, "{again}");
+        assert_eq!(again["date"], first["date"], "{again}");
         for field in ["status", "code", "body", "sequence", "epoch"] {
             assert_eq!(again[field], first[field], "{field}: {again} {first}");
         }
@@ -130,4 +131,26 @@ fn one_id_has_one_effect_and_one_answer_also_after_main_was_killed() {
     refused(&mut line, &deposit(&pair, &id, 501), "COMMAND_ID_REUSED", "");
     let balance = line.ask(&deposit(&pair, &CommandIds::draw(), 1)).unwrap()["body"]["balance"].as_i64().unwrap();
     assert_eq!(balance, first["body"]["balance"].as_i64().unwrap() + 1);
+}
+
+fn all_is_applied(pair: &Pair) -> bool {
+    let status = ureq::get(format!("http://{}/api/v1/status", pair.http(First))).call();
+    let status: Value = status.unwrap().body_mut().read_json().unwrap();
+    assert!(status["applied"].is_u64() && status["confirmed"].is_u64(), "{status}");
+    status["applied"] == status["confirmed"] && status["confirmed"] == status["sequence"]
+}
+
+/// Both ask the store first, and nothing else comes that would wake anybody.
+#[test]
+fn a_command_that_asks_the_store_is_answered_at_once_on_a_quiet_pair() {
+    let pair = Pair::at_work();
+    let person = json!({"name": "山田 静", "kana": "ヤマダ シズカ", "birth_date": "1980-01-02"});
+    let member = json!({"person": person, "id_checked_by": "manager"});
+    for (command, body) in [("register_member", member.clone()), ("register_member", member)] {
+        assert!(eventually(PATIENCE, || all_is_applied(&pair)));
+        let asked = std::time::Instant::now();
+        let answer = pair.line(First).ask(&pair.request("enrol", &CommandIds::draw(), command, body)).unwrap();
+        assert_ne!(answer["status"], "retry", "{answer}");
+        assert!(asked.elapsed() < std::time::Duration::from_secs(1), "{command} took {:?}", asked.elapsed());
+    }
 }

@@ -42,7 +42,7 @@ fn mains_cable_pulled_under_load_sub_takes_over_when_the_leases_have_run_out() {
     let served_us = now_us();
     assert_eq!(pair.holders(MAIN_ADDRESS), [HALL_2], "the isolated server gave its address up");
     pair.lab.plug(SERVERS[HALL_1], true);
-    pair.wait_until_said(HALL_1, "a pair again, as sub", PAIR_LIMIT);
+    pair.wait_until_said(HALL_1, "a pair, as sub", PAIR_LIMIT);
     load.wait_for_answers(SOME);
     let paired_us = now_us();
     load.stop();

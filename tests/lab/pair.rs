@@ -330,10 +330,10 @@ fn start_server(lab: &Lab, directory: &Path, server: usize) -> Process {
 }
 
 /// Words of the story with which a server begins to acknowledge.
-pub const AS_ACKNOWLEDGER: [&str; 3] = ["a pair again, as main", "took over, actor", "carrying on alone"];
+pub const AS_ACKNOWLEDGER: [&str; 3] = ["a pair, as main", "took over, actor", "carrying on alone"];
 /// Words of the story with which it stops, or never did.
 const OTHERWISE: [&str; 5] =
-    ["a pair again, as sub", "lost the other server", "the other server has newer data", "rejoining", "asking the arbiter"];
+    ["a pair, as sub", "lost the other server", "the other server has newer data", "rejoining", "asking the arbiter"];
 
 /// The line with which the present state of a server's role began.
 fn last_turn(words: &str) -> Option<&str> {
@@ -343,7 +343,7 @@ fn last_turn(words: &str) -> Option<&str> {
 /// Role and epoch in a pair, if that is what the server last said.
 fn paired(words: &str) -> Option<(&'static str, u64)> {
     let line = last_turn(words)?;
-    let role = ["as main", "as sub"].into_iter().find(|role| line.contains(&format!("a pair again, {role}")))?;
+    let role = ["as main", "as sub"].into_iter().find(|role| line.contains(&format!("a pair, {role}")))?;
     Some((role, epoch_in(line)?))
 }
 

@@ -108,7 +108,7 @@ fn main_frozen_for_three_seconds_answers_nothing_as_main_when_it_wakes() {
     pair.servers[HALL_1].signal(Signal::SIGCONT);
     let answer = stale.wait();
     assert!(answer.is_none_or(|answer| answer["status"] == "retry"), "the stale server answered as main");
-    pair.wait_until_said(HALL_1, "a pair again, as sub", PAIR_LIMIT);
+    pair.wait_until_said(HALL_1, "a pair, as sub", PAIR_LIMIT);
     load.wait_for_answers(SOME);
     load.stop();
     let evidence = judge(&mut pair, &mut teller);

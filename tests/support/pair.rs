@@ -235,7 +235,7 @@ impl Pair {
     pub fn find_pair(&self, limit: Duration) -> Option<Which> {
         if !self.plain {
             // Only plain terminals are spoken here.
-            let is_main = |which: &Which| self.log(*which).contains("a pair again, as main");
+            let is_main = |which: &Which| self.log(*which).contains("a pair, as main");
             return eventually(limit, || is_main(&First)).then_some(First);
         }
         let mut main = None;

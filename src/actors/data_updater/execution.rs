@@ -36,11 +36,13 @@ impl<A: Application> Default for Outcome<A> {
 
 /// How one command ended here.
 pub(super) enum Ended<Q> {
-    Entry(Response, Option<Day>),
+    Entry(Response, Option<i32>),
     /// Rests on everything executed, and on this server being Main now.
     Read {
         response: Response,
         place: Option<(Epoch, Sequence)>,
+        /// The business day of the first outcome, where this repeats one.
+        day: Option<i32>,
         repeated: bool,
     },
     Retry(PairCode),
@@ -75,7 +77,7 @@ impl<A: Application> DataUpdater<A> {
         let mut read = |key: &<A::Row as Row>::Key| with_store(store, open, |store| store.row(key));
         let mut rows = RowsByKey { cache: &mut run.rows, applied, read: &mut read };
         if let Some(refusal) = self.app.identify(request, &mut rows)? {
-            return Ok(Ended::Read { response: refusal, place: None, repeated: false });
+            return Ok(Ended::Read { response: refusal, place: None, day: None, repeated: false });
         }
         if self.storage.gate.rule() == Rule::Closed && self.storage.gate.closed_for(clock::now()) > limits::CLOSED_PATIENCE_MS {
             return Ok(Ended::Retry(PairCode::Switching));
@@ -87,7 +89,12 @@ impl<A: Application> DataUpdater<A> {
                 return Ok(self.repeat(request, &recorded));
             }
             if day.is_some_and(|day| day.has_forgotten(request.known_day)) {
-                return Ok(Ended::Read { response: self.app.refusal(PairCode::CommandTooOld), place: None, repeated: false });
+                return Ok(Ended::Read {
+                    response: self.app.refusal(PairCode::CommandTooOld),
+                    place: None,
+                    day: None,
+                    repeated: false,
+                });
             }
         }
         let run = self.run.as_mut().expect("checked above");
@@ -97,12 +104,12 @@ impl<A: Application> DataUpdater<A> {
         let mut draft = Draft::new(&mut rows);
         let verdict = self.app.execute(request, found, &mut draft, clock::unix_now())?;
         match verdict {
-            Verdict::Answer(response) => Ok(Ended::Read { response, place: None, repeated: false }),
+            Verdict::Answer(response) => Ok(Ended::Read { response, place: None, day: None, repeated: false }),
             Verdict::Query(query) => Ok(Ended::Query(query)),
             Verdict::Store(response) => {
                 let images = draft.into_images();
                 self.number(request, images, &response, day, outcome);
-                Ok(Ended::Entry(response, day))
+                Ok(Ended::Entry(response, day.and_then(|day| day.current)))
             }
         }
     }
@@ -164,10 +171,15 @@ impl<A: Application> DataUpdater<A> {
 
     fn repeat(&self, request: &Request<A::Command>, recorded: &Recorded) -> Ended<A::Query> {
         if recorded.record.body_hash != request.body_hash {
-            return Ended::Read { response: self.app.refusal(PairCode::CommandIdReused), place: None, repeated: false };
+            return Ended::Read {
+                response: self.app.refusal(PairCode::CommandIdReused),
+                place: None,
+                day: None,
+                repeated: false,
+            };
         }
         let place = Some((recorded.epoch, recorded.sequence));
-        Ended::Read { response: decode(&recorded.record.response), place, repeated: true }
+        Ended::Read { response: decode(&recorded.record.response), place, day: recorded.record.day, repeated: true }
     }
 
     pub(super) fn answer(&self, work: Work<A::Command>, ended: Ended<A::Query>, outcome: &mut Outcome<A>) {
@@ -176,9 +188,9 @@ impl<A: Application> DataUpdater<A> {
         let (response, place, repeated, day, proven) = match ended {
             Ended::Entry(response, day) => {
                 let place = newest.map(|position| (position.epoch, position.sequence));
-                (response, place, false, day.and_then(|day| day.current), true)
+                (response, place, false, day, true)
             }
-            Ended::Read { response, place, repeated } => (response, place, repeated, None, false),
+            Ended::Read { response, place, day, repeated } => (response, place, repeated, day, false),
             Ended::Retry(code) => (self.app.refusal(code), None, false, None, false),
             Ended::Query(_) => unreachable!("a query stalls"),
         };

@@ -27,13 +27,14 @@ impl<A: Application> FailoverCoordinator<A> {
         let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
         self.asks_under_way += 1;
         let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
-        ctx.spawn(asking.into_actor(self).map(|outcome, coordinator, ctx| {
+        ctx.spawn(asking.into_actor(self).map(move |outcome, coordinator, ctx| {
             fault::point("failover-coordinator/answered");
-            let event = coordinator.heard(outcome).map_or(Event::NoAnswer, |outcome| match outcome {
-                CasOutcome::Landed(register) => Event::Landed(register),
-                CasOutcome::Differs(register) => Event::Differs(register),
-            });
-            coordinator.step(event, ctx);
+            let event = match coordinator.heard(outcome) {
+                Some(CasOutcome::Landed(register)) => Event::Landed(register),
+                Some(CasOutcome::Differs(register)) => Event::Differs(register),
+                None => Event::NoAnswer,
+            };
+            coordinator.step_if_of_now(asker, event, ctx);
         }));
     }
 
@@ -53,11 +54,16 @@ impl<A: Application> FailoverCoordinator<A> {
                 },
             }
         };
-        ctx.spawn(reading.into_actor(self).map(|read, coordinator, ctx| {
+        ctx.spawn(reading.into_actor(self).map(move |read, coordinator, ctx| {
             if let Some(register) = coordinator.heard(read) {
-                coordinator.step(Event::Register(register), ctx);
+                coordinator.step_if_of_now(asker, Event::Register(register), ctx);
             }
         }));
+    }
+
+    /// An answer may be older than what this disk holds by now: it is no register that went back in time. Another look tells.
+    fn step_if_of_now(&mut self, asker: Asker, answer: Event, ctx: &mut Context<Self>) {
+        if self.machine.disk().held.0 > asker.held { self.read_register(ctx) } else { self.step(answer, ctx) }
     }
 
     /// Books an answer of the arbiter, or its absence.

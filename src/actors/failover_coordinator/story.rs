@@ -30,8 +30,8 @@ impl<A: Application> FailoverCoordinator<A> {
                 warn!(log, "{}", what; "epoch" => epoch.0, "peer" => peer, "took_ms" => took_ms);
             }
             Story::PeerNear => info!(log, "the other server is near: answers need it from now on"; "peer" => peer),
-            Story::Paired(Role::Main, epoch) => info!(log, "a pair again, as main"; "epoch" => epoch.0, "peer" => peer),
-            Story::Paired(_, epoch) => info!(log, "a pair again, as sub"; "epoch" => epoch.0, "peer" => peer),
+            Story::Paired(Role::Main, epoch) => info!(log, "a pair, as main"; "epoch" => epoch.0, "peer" => peer),
+            Story::Paired(_, epoch) => info!(log, "a pair, as sub"; "epoch" => epoch.0, "peer" => peer),
             // A stream that cannot be taken comes ten times a second.
             Story::Rejoining(_) if again => {}
             Story::Rejoining(epoch) => {

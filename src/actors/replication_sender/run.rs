@@ -90,7 +90,7 @@ impl<A: Application> Run<A> {
                 Ok(open) => {
                     last_told.clear();
                     if fresh {
-                        self.confirm_all(end);
+                        // Starts once all of it is applied, and so confirmed: what the peer lacks must reach it first.
                         self.start_updating(end);
                         fresh = false;
                     }
@@ -134,13 +134,6 @@ impl<A: Application> Run<A> {
         self.neighbours.applier.do_send(ConfirmedMoved);
     }
 
-    /// Both journals were compared and hold the same up to here.
-    fn confirm_all(&self, end: Position) {
-        self.storage.board.set_peer_stored(end.sequence);
-        self.storage.board.raise_confirmed(end.sequence);
-        self.storage.gate.pass(clock::now());
-    }
-
     async fn open(&self, fresh: bool, end: &mut Position) -> Result<Open, Ended> {
         fault::point("replication-sender/open");
         if fresh {
@@ -177,8 +170,11 @@ impl<A: Application> Run<A> {
         Err(Ended::Late("the two histories' common part"))
     }
 
+    /// Both journals were compared and hold the same up to `after`; what this one has beyond, the peer may lack.
     fn begun(&self, after: Position, tail_saved: u64) {
         self.storage.board.set_peer_stored(after.sequence);
+        self.storage.board.raise_confirmed(after.sequence);
+        self.storage.gate.pass(clock::now());
         if tail_saved > 0 {
             info!(self.log, "the peer kept and cut what this server lacks"; "entries" => tail_saved, "position" => after.to_string());
         }

@@ -3,7 +3,7 @@
 //! A compare-and-set whose reply was lost may land at any later time. Reading that it landed is final; reading that it has not
 //! proves nothing. So whoever needs the old state back first wins a raise.
 
-use super::{AddressSet, Effect, Failover, HoldBy, Rule, State, Story, TellPeer, Toward, View};
+use super::{AddressSet, Effect, Failover, HoldBy, Loss, Rule, State, Story, TellPeer, Toward, View};
 use crate::model::{Epoch, Holder, Position, Register, Role};
 
 impl Failover {
@@ -66,11 +66,17 @@ impl Failover {
         self.disk.held = (register.epoch, register.holder);
         self.disk.intent = None;
         fx.push(Effect::Note(self.disk));
-        // A restarted server does not know what else it asked for: it first wins a raise.
-        if matches!(self.state, State::Starting | State::Rejoining) {
-            return self.ask_for_solo(view, fx);
+        self.asked = None;
+        match self.state {
+            // A restarted server does not know what else it asked for: it first wins a raise.
+            State::Starting | State::Rejoining => self.ask_for_solo(view, fx),
+            // A late request was found landed while a Main was followed: the leases that it was granted run out first.
+            State::Sub if self.lost != Some(Loss::Dead) => {
+                self.state = State::Waiting;
+                fx.push(Effect::Gate(Rule::Closed));
+            }
+            _ => self.serve_alone(took_over, fx),
         }
-        self.serve_alone(took_over, fx);
     }
 
     fn serve_alone(&mut self, took_over: bool, fx: &mut Vec<Effect>) {
@@ -123,10 +129,17 @@ impl Failover {
         if !self.may_ask() || !self.holds(&expected, view) {
             return self.halt(Story::DiskStale, fx);
         }
-        let epoch = self.fresh_epoch(&expected);
+        let epoch = match self.asked {
+            Some((before, epoch)) if before == expected => epoch,
+            Some(_) | None => self.fresh_epoch(&expected),
+        };
+        if self.asked != Some((expected, epoch)) {
+            self.asked = Some((expected, epoch));
+            fx.push(Effect::Story(Story::Asking(epoch)));
+        }
         let new = Register { epoch, holder: Holder::Solo { server: self.me }, recorded: view.stored, ..expected };
         self.spend(epoch, fx);
-        fx.extend([Effect::Story(Story::Asking(epoch)), Effect::Ask { expected, new }]);
+        fx.push(Effect::Ask { expected, new });
     }
 
     /// From here on acknowledgements need the peer, and the address is held by its echoes.

@@ -28,13 +28,18 @@ impl Failover {
                 fx.push(Effect::GrantLeases(true));
                 self.settle(view, fx);
             }
+            // As Sub of the same Pair epoch again, as soon as its Main opens the stream. What was asked may land before: until then
+            // this server extends no lease of a Main that it may have deposed.
+            State::Asking if self.acknowledger() != self.me => fx.push(Effect::Admit(true)),
             State::Waiting | State::Asking => {
                 fx.push(Effect::GrantLeases(true));
-                if self.acknowledger() != self.me {
-                    // As Sub of the same Pair epoch again, as soon as its Main opens the stream.
-                    fx.push(Effect::Admit(true));
-                } else {
-                    self.return_to_main(fx);
+                match self.state {
+                    _ if self.streaming => self.return_to_main(fx),
+                    // Nothing was asked: whether the stream comes back is given its time, as at the start.
+                    State::Waiting => self.begin(State::Comparing, Rule::Closed, fx),
+                    _ if !self.running => self.begin_anew(fx),
+                    // Its run opens the stream again; meanwhile it is asked on.
+                    _ => {}
                 }
             }
             State::Comparing | State::Main | State::Sub | State::Solo(_) | State::Rejoining | State::Halted => {}

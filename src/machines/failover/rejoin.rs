@@ -63,7 +63,9 @@ impl Failover {
         } else if let (Some(register), State::Rejoining | State::Starting) = (intended, self.state) {
             // Its disk holds that epoch, so the register does.
             self.enter_as_sub(register, view, fx);
-            fx.push(Effect::Stream(StreamVerdict::AsSub));
+            // A Main that counts as lost is not followed: its stream would stay open, and nothing would come of it.
+            let entered = self.state == State::Sub;
+            fx.push(Effect::Stream(if entered { StreamVerdict::AsSub } else { StreamVerdict::NotNow }));
         } else {
             fx.push(Effect::Stream(StreamVerdict::NotNow));
         }
@@ -74,6 +76,7 @@ impl Failover {
             return;
         }
         self.state = State::Sub;
+        self.asked = None;
         fx.extend([
             Effect::Admit(true),
             Effect::GrantLeases(true),

@@ -116,6 +116,65 @@ fn a_peer_that_is_back_for_a_moment_only_is_asked_about_all_the_same() {
     }
 }
 
+/// Nothing was begun: only its stream can bring the peer back while the arbiter is away.
+#[test]
+fn a_main_that_asks_since_its_start_opens_its_stream_when_the_peer_comes_and_no_arbiter_is_there() {
+    let (mut main, _) = Failover::start(disk(ServerId::A, 1, PAIR_A), false);
+    main.step(&view(), Event::PeerLost(Loss::Silent));
+    main.step(&view(), Event::LeasesOut);
+    assert_eq!(main.state(), State::Asking);
+    let effects = main.step(&view(), Event::PeerBack);
+    assert!(effects.contains(&Effect::Begin { epoch: Epoch(1), holder: PAIR_A }));
+    main.step(&view(), Event::Compared);
+    assert_eq!(main.state(), State::Main);
+}
+
+#[test]
+fn a_main_whose_stream_does_not_come_back_with_its_peer_asks_after_its_time() {
+    let mut main = paired(ServerId::A);
+    main.step(&view(), Event::StreamLost);
+    main.step(&view(), Event::PeerLost(Loss::Silent));
+    main.step(&view(), Event::PeerBack);
+    assert_eq!(main.state(), State::Comparing);
+    main.step(&view(), Event::CompareTooLong);
+    assert!(asked(&main.step(&view(), Event::LeasesOut)).is_some());
+}
+
+#[test]
+fn asking_again_spends_no_other_epoch_until_the_register_has_changed() {
+    let mut sub = paired(ServerId::B);
+    let (_, first) = asked(&sub.step(&view(), Event::PeerLost(Loss::Dead))).expect("asks");
+    let effects = sub.step(&view(), Event::RetryDue);
+    assert_eq!(asked(&effects).expect("asks again").1, first);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Note(_) | Effect::Story(_))), "nothing new to note or to tell");
+    let moved = Register { recorded: Position { epoch: Epoch(1), ..Position::GENESIS }, ..register(1, PAIR_A) };
+    let held = View { stored: moved.recorded, ..view() };
+    let (_, second) = asked(&sub.step(&held, Event::Differs(moved))).expect("asks on the new value");
+    assert!(second.epoch > first.epoch);
+}
+
+/// A Main that it followed may still acknowledge (`async`) and hold its address by a lease.
+#[test]
+fn a_late_grant_found_by_a_sub_waits_for_the_leases_that_it_gave() {
+    let mut sub = paired(ServerId::B);
+    let effects = sub.step(&view(), Event::Register(register(2, Holder::Solo { server: ServerId::B })));
+    assert!(effects.contains(&Effect::GrantLeases(false)));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Gate(Rule::Own(_)) | Effect::Begin { .. })));
+    let (_, raise) = asked(&sub.step(&view(), Event::LeasesOut)).expect("then asks for a raise");
+    sub.step(&view(), Event::Landed(raise));
+    assert_eq!(sub.state(), State::Solo(Toward::Nothing));
+}
+
+#[test]
+fn a_sub_that_asks_extends_no_lease_before_it_follows_again() {
+    let mut sub = paired(ServerId::B);
+    sub.step(&view(), Event::PeerLost(Loss::Dead));
+    let effects = sub.step(&view(), Event::PeerBack);
+    assert!(effects.contains(&Effect::Admit(true)) && !effects.contains(&Effect::GrantLeases(true)));
+    let effects = sub.step(&view(), Event::StreamWanted { epoch: Epoch(1), holder: PAIR_A });
+    assert!(effects.contains(&Effect::GrantLeases(true)));
+}
+
 #[test]
 fn a_run_that_dies_while_its_server_asks_is_begun_anew_by_the_grant() {
     let mut main = paired(ServerId::A);

@@ -41,6 +41,8 @@ struct World {
     /// Stream open from this server to the other.
     stream: Option<usize>,
     cut: bool,
+    /// The arbiter answers nobody; requests go on flying.
+    arbiter_away: bool,
     acknowledged: Vec<(Position, Epoch)>,
     acknowledgers: Vec<(Epoch, usize)>,
     dice: Dice,
@@ -68,9 +70,18 @@ impl World {
             told_standing: None,
         });
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        let (flying, acknowledged, acknowledgers) = (vec![], vec![], vec![]);
-        let mut world =
-            Self { boxes, register: first, flying, stream: None, cut: false, acknowledged, acknowledgers, dice, next: 0 };
+        let mut world = Self {
+            boxes,
+            register: first,
+            flying: vec![],
+            stream: None,
+            cut: false,
+            arbiter_away: false,
+            acknowledged: vec![],
+            acknowledgers: vec![],
+            dice,
+            next: 0,
+        };
         world.start(0);
         world.start(1);
         world
@@ -136,6 +147,7 @@ impl World {
                 own.disk = disk;
             }
             Effect::Ask { expected, new } => self.flying.push((index, expected, new)),
+            Effect::ReadRegister if self.arbiter_away => {}
             Effect::ReadRegister => own.events.push_back(Event::Register(self.register)),
             Effect::Gate(rule) => own.rule = rule,
             Effect::Begin { epoch, holder } => {
@@ -267,7 +279,7 @@ impl World {
     }
 
     fn land_one(&mut self) {
-        if self.flying.is_empty() {
+        if self.flying.is_empty() || self.arbiter_away {
             return;
         }
         let pick = self.dice.roll(self.flying.len() as u64) as usize;
@@ -340,14 +352,28 @@ impl World {
                 }
             }
             21 if self.dice.roll(3) == 0 => self.step(index, Event::RefreshDue),
+            22 if self.dice.roll(5) == 0 => self.arbiter_away = !self.arbiter_away,
             22 if self.dice.roll(4) == 0 => self.step(index, Event::StorageReborn),
             23 if self.dice.roll(4) == 0 => self.end_stream(),
             _ => {}
         }
     }
 
+    fn states(&self) -> [Option<State>; 2] {
+        [0, 1].map(|index| self.boxes[index].machine.as_ref().map(Failover::state))
+    }
+
+    fn is_a_pair(&self) -> bool {
+        matches!(self.states(), [Some(State::Main), Some(State::Sub)] | [Some(State::Sub), Some(State::Main)])
+    }
+
     /// No more faults: everything is delivered, lost requests are repeated.
     fn settle(&mut self) {
+        self.arbiter_away = false;
+        self.go_on_without_faults();
+    }
+
+    fn go_on_without_faults(&mut self) {
         (self.cut, self.next) = (false, u8::MAX);
         for _ in 0..400 {
             for index in 0..2 {
@@ -378,9 +404,29 @@ fn two_machines_in_a_world_of_faults_lose_nothing_and_end_as_a_pair() {
             world.random_turn();
         }
         world.settle();
-        let states = [0, 1].map(|index| world.boxes[index].machine.as_ref().map(Failover::state));
-        let paired = matches!(states, [Some(State::Main), Some(State::Sub)] | [Some(State::Sub), Some(State::Main)]);
-        assert!(paired, "seed {seed}: {states:?}, register {:?}", world.register);
+        assert!(world.is_a_pair(), "seed {seed}: {:?}, register {:?}", world.states(), world.register);
         assert!(!world.acknowledged.is_empty(), "seed {seed}: nothing was acknowledged");
     }
+}
+
+/// P5: disks that say Pair of the same epoch need nobody else, whatever the two tried while they missed each other.
+#[test]
+fn two_servers_of_one_pair_that_are_both_up_serve_without_the_arbiter() {
+    let mut seen = 0;
+    for seed in 1..=400 {
+        let mut world = World::new(seed);
+        world.arbiter_away = true;
+        for _ in 0..300 {
+            world.random_turn();
+            world.arbiter_away = true;
+        }
+        let pair_of_one_epoch =
+            world.boxes[0].disk.held == world.boxes[1].disk.held && world.boxes.iter().all(|own| own.disk.in_sync);
+        if pair_of_one_epoch {
+            seen += 1;
+            world.go_on_without_faults();
+            assert!(world.is_a_pair(), "seed {seed}: {:?}", world.states());
+        }
+    }
+    assert_eq!(seen, 400, "nobody can leave the first pair without the arbiter");
 }
