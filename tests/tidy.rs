@@ -146,3 +146,36 @@ fn exceptions_name_what_exists() {
     let breaches = rules::exceptions_name_what_exists(&HOUSE.sources);
     assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
 }
+
+/// The part of ARCHITECTURE.md behind this heading or bold word.
+fn architecture(from: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    text.split_once(from).unwrap_or_else(|| panic!("ARCHITECTURE.md has {from:?}")).1.to_owned()
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let section = architecture("**Dependencies**");
+    let table = section.split_once("## Faults").unwrap().0;
+    let named: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|cell| cell.split([',', ' ']))
+        .collect();
+    let unnamed: Vec<_> = HOUSE
+        .crates
+        .iter()
+        .filter(|name| *name != "supervisors" && !named.iter().any(|one| one.replace('-', "_") == **name))
+        .collect();
+    assert!(unnamed.is_empty(), "without a reason in ARCHITECTURE.md: {unnamed:?}");
+}
+
+#[test]
+fn every_test_that_the_table_of_faults_names_exists() {
+    let section = architecture("## Faults");
+    let names: Vec<&str> = section.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();
+    assert!(names.len() > 100, "the table was understood: {} names", names.len());
+    let exists = |name: &&str| HOUSE.sources.iter().any(|source| source.code.contains(&format!("fn {name}(")));
+    let missing: Vec<_> = names.iter().filter(|name| !exists(name) && **name != "cannot_cut").collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}

@@ -122,9 +122,9 @@ class Pair:
         self.run("import", "members", file, *self.reach(), *terminals, *self.staff(), limit_s=IMPORT_LIMIT_S)
         os.remove(file)
 
-    def load(self, terminals, seconds, *more):
-        """Deposits for so long. Every one must have been done, and be stored on both servers, or the figures would lie."""
-        report = self.report(terminals, seconds, *more)
+    def load(self, terminals, seconds, *more, cards=None):
+        """Deposits for so long, on so many cards (all, unless told). Every one must have been done, and be stored on both servers, or the figures would lie."""
+        report = self.report(terminals, seconds, *more, cards=cards)
         self.in_step_or_fail()
         for wrong in ("refused", "unsettled", "not_admitted"):
             if report[wrong]:
@@ -135,15 +135,15 @@ class Pair:
         figures = {"per_s": report["per_second"], "commands": report["acknowledged"]}
         return {**figures, "p50_ms": latency["p50"], "p99_ms": latency["p99"]}
 
-    def load_arguments(self, terminals, seconds, *more):
+    def load_arguments(self, terminals, seconds, *more, cards=None):
         history = os.path.join(self.boxes.memory, f"history-{os.urandom(4).hex()}.jsonl")
-        shape = ["--terminals", terminals, "--seconds", seconds, "--cards", f"C:{self.members}", "--mix", "deposit", *more]
+        shape = ["--terminals", terminals, "--seconds", seconds, "--cards", f"C:{cards or self.members}", "--mix", "deposit", *more]
         files = ["--terminals-file", self.path("terminals.csv"), "--history", history]
         return history, ["load", *self.reach(), *files, *shape, "--json"]
 
-    def report(self, terminals, seconds, *more):
+    def report(self, terminals, seconds, *more, cards=None):
         """The report of `duplex load`, with what only its history tells; the history is removed."""
-        history, arguments = self.load_arguments(terminals, seconds, *more)
+        history, arguments = self.load_arguments(terminals, seconds, *more, cards=cards)
         printed = self.run(*arguments, limit_s=seconds + STEP_LIMIT_S, may_fail=(UNSETTLED, 3))
         return read_report(printed, history)
 

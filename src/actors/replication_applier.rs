@@ -241,6 +241,7 @@ impl<A: Application> ReplicationApplier<A> {
         self.storage.board.begin_applying();
         let applied = self.apply_batch();
         self.last_batch = Some(Instant::now());
+        self.storage.board.set_applying_fails(applied.is_err());
         match applied {
             Ok(more) => {
                 self.failures = 0;

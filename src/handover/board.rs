@@ -33,6 +33,9 @@ pub struct Board {
     /// When the write and fdatasync under way began; 0 between two.
     syncing_since: AtomicU64,
     disk_hangs: AtomicBool,
+    /// The store could not be read, or written, at the last try.
+    reading_fails: AtomicBool,
+    applying_fails: AtomicBool,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
 }
@@ -86,6 +89,19 @@ impl Board {
     /// Tells whether that is news.
     pub fn set_disk_hangs(&self, hangs: bool) -> bool {
         self.disk_hangs.swap(hangs, SeqCst) != hangs
+    }
+
+    /// Whether the store is away, locked or full, by the last try of DataUpdater or of ReplicationApplier.
+    pub fn store_fails(&self) -> bool {
+        self.reading_fails.load(SeqCst) || self.applying_fails.load(SeqCst)
+    }
+
+    pub fn set_reading_fails(&self, fails: bool) {
+        self.reading_fails.store(fails, SeqCst);
+    }
+
+    pub fn set_applying_fails(&self, fails: bool) {
+        self.applying_fails.store(fails, SeqCst);
     }
 
     /// In this server's store.

@@ -271,11 +271,6 @@ impl Failover {
         self.state = State::Main;
         self.running = true;
         self.asked = None;
-        // The epoch is newer than the run's if an own Pair request was found landed while this server wanted to be alone.
-        fx.push(Effect::Continue { epoch, holder });
-        if let Some(register) = self.register.filter(|register| register.epoch == epoch) {
-            fx.push(Effect::Tell(TellPeer::Enter(register)));
-        }
         fx.extend([
             Effect::GrantLeases(true),
             Effect::Gate(self.pair_rule(epoch)),

@@ -52,7 +52,14 @@ pub(super) enum Ended<Q> {
 impl<A: Application> DataUpdater<A> {
     pub(super) fn execute(&mut self, work: Work<A::Command>, found: Option<&A::Found>, outcome: &mut Outcome<A>) {
         fault::point("data-updater/execute");
-        match self.decide(&work.request, &work, found, outcome) {
+        let decided = self.decide(&work.request, &work, found, outcome);
+        match &decided {
+            Err(Unavailable(_)) => self.storage.board.set_reading_fails(true),
+            // Opened again, so it answers again. What came from the cache alone says nothing.
+            Ok(_) if self.store.is_some() => self.storage.board.set_reading_fails(false),
+            Ok(_) => {}
+        }
+        match decided {
             Ok(Ended::Query(query)) => self.stall(work, query, outcome),
             Ok(ended) => self.answer(work, ended, outcome),
             Err(Unavailable(reason)) => {

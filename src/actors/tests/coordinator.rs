@@ -166,6 +166,26 @@ async fn a_sub_whose_main_dies_begins_a_run_of_its_own() {
     assert_eq!(stage.storage.gate.rule(), Rule::Own(Epoch(2)));
 }
 
+/// Or it could not be granted the place of the other: what it lacks nobody was told.
+#[actix::test]
+async fn on_the_way_back_nothing_is_recorded_that_the_peer_lacks() {
+    let stage = stage(ServerId::A).await;
+    stage.become_main().await;
+    stage.tell(Event::PeerLost(Loss::Dead)).await;
+    until("solo", || stage.mode() == Mode::Solo).await;
+    stage.tell(Event::PeerBack).await;
+    stage.coordinator.send(StreamNews::Near).await.unwrap();
+    until("the peer is needed", || stage.storage.gate.rule() == Rule::Both(Epoch(2))).await;
+    let ahead = Position { epoch: Epoch(2), sequence: crate::model::Sequence(10), ..Position::GENESIS };
+    stage.storage.board.set_stored(ahead);
+    stage.tell(Event::RefreshDue).await;
+    stage.coordinator.send(StreamNews::Lost).await.unwrap();
+    until("alone again", || stage.storage.gate.rule() == Rule::Own(Epoch(2))).await;
+    assert_eq!(stage.desk.register.lock().unwrap().recorded, Position::GENESIS);
+    stage.tell(Event::RefreshDue).await;
+    until("recorded", || stage.desk.register.lock().unwrap().recorded == ahead).await;
+}
+
 #[actix::test]
 async fn without_the_arbiter_nobody_acknowledges_alone() {
     let stage = stage(ServerId::A).await;

@@ -98,7 +98,11 @@ impl Failover {
         fx.push(Effect::Note(self.disk));
         match self.state {
             State::Solo(Toward::Asked(_)) => self.enter_as_main(register, fx),
-            State::Asking => self.ask_for_solo(view, fx),
+            // Wants to be alone by now. Whichever comes first, the raise or the peer's stream, goes on in this epoch or above.
+            State::Asking => {
+                fx.push(Effect::Continue { epoch: register.epoch, holder: register.holder });
+                self.ask_for_solo(view, fx);
+            }
             State::Starting => self.settle(view, fx),
             State::Solo(_) | State::Rejoining | State::Comparing | State::Main | State::Sub | State::Waiting | State::Halted => {}
         }

@@ -279,6 +279,18 @@ fn a_solo_server_that_asked_for_the_pair_goes_back_only_by_a_raise() {
 }
 
 #[test]
+fn an_own_pair_that_landed_while_its_server_wants_to_be_alone_is_gone_on_with_in_its_epoch() {
+    let mut solo = alone();
+    let (_, wanted) = asked(&toward_pair(&mut solo)).expect("asks for the pair");
+    solo.step(&view(), Event::StreamLost);
+    let effects = solo.step(&view(), Event::Differs(wanted));
+    assert!(effects.contains(&Effect::Continue { epoch: wanted.epoch, holder: wanted.holder }));
+    assert!(asked(&effects).expect("asks for a raise above it").1.epoch > wanted.epoch);
+    let effects = solo.step(&view(), Event::Compared);
+    assert!(effects.contains(&Effect::Gate(Rule::Both(wanted.epoch))), "the peer was there first");
+}
+
+#[test]
 fn a_solo_server_that_has_not_asked_falls_back_by_itself() {
     let mut solo = alone();
     solo.step(&view(), Event::PeerBack);
