@@ -12,6 +12,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +179,17 @@ impl Link {
 
     pub(super) fn certificate_role(&self) -> Option<CertificateRole> {
         self.stream.get_ref().1.peer_certificates()?.first().and_then(CertificateRole::claimed_by)
+    }
+
+    /// Lets the calling thread's runtime wake for this connection: the one that accepted it would have to wake this one each time.
+    ///
+    /// # Errors
+    /// [`io::Error`]: no file descriptor is left.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        let tcp = self.stream.get_mut().0;
+        let same = std::net::TcpStream::from(tcp.as_fd().try_clone_to_owned()?);
+        *tcp = TcpStream::from_std(same)?;
+        Ok(())
     }
 
     /// One frame before the split. The caller sets the deadline.

@@ -64,7 +64,12 @@ struct Taken {
 }
 
 impl<A: Application> Follow<A> {
-    pub(super) async fn go(self, link: Link, admits: bool) {
+    pub(super) async fn go(self, mut link: Link, admits: bool) {
+        if let Err(error) = link.move_here() {
+            // The holder opens another one.
+            warn!(self.log, "cannot take the peer's link over"; "reason" => error.to_string());
+            return;
+        }
         let (mut sender, mut receiver) = link.split::<ToHolder, ToPeer>();
         let mut stream = StreamNo(0);
         let ended = match self.open(&mut sender, &mut receiver, admits, &mut stream).await {
