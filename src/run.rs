@@ -343,6 +343,8 @@ fn start_tree(
         me: config.id(),
         names: config.server.pair.clone(),
         arbiter_kind: "witness",
+        replication: config.replication.mode,
+        moves_addresses: opened.addresses.is_some(),
         board: Arc::clone(&board),
         shown: Arc::clone(&shown),
         submit: acceptor.recipient(),

@@ -22,6 +22,7 @@ use supervisors::Report;
 use tokio::sync::Semaphore;
 
 use crate::actors::command_acceptor::Submit;
+use crate::config::ReplicationMode;
 use crate::handover::{Board, Shown};
 use crate::model::{ServerId, UnixMs};
 use crate::store::ReadPool;
@@ -73,6 +74,9 @@ pub struct Parts {
     pub names: [String; 2],
     /// Word for the arbiter's kind, as configured: `witness`.
     pub arbiter_kind: &'static str,
+    pub replication: ReplicationMode,
+    /// Whether this program moves the service addresses.
+    pub moves_addresses: bool,
     pub board: Arc<Board>,
     pub shown: Arc<Shown>,
     pub submit: Recipient<Submit>,
