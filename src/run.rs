@@ -27,6 +27,7 @@ use crate::machines::failover::Story;
 use crate::model::StreamNo;
 use crate::telemetry::metrics::Metrics;
 
+mod cautions;
 mod links;
 mod open;
 mod prove;
