@@ -32,6 +32,7 @@ mod commands;
 mod format;
 mod limits;
 mod metrics;
+mod openapi;
 mod page;
 mod problem;
 mod reads;
@@ -39,7 +40,8 @@ mod routes;
 pub mod sentence;
 mod status;
 
-pub use routes::{OPENAPI, ROUTES};
+pub use openapi::OPENAPI;
+pub use routes::ROUTES;
 
 /// `epoch/sequence`: how far the history is that an answer shows.
 const POSITION: HeaderName = HeaderName::from_static("x-duplex-position");
