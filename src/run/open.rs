@@ -120,10 +120,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
     let journal = place.open().map_err(at("journal"))?;
     cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
-    let mut store = store_opener(&config)().map_err(at("store"))?;
-    let applied = store.applied().map_err(at("store"))?;
-    drop(store);
-    same_history(&journal.reader(), applied).map_err(at("store"))?;
+    let applied = applied(&config, &journal.reader()).map_err(at("store"))?;
 
     let boot = draw_boot()?;
     let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
@@ -154,6 +151,13 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         config,
         telemetry: Some(guard),
     })
+}
+
+/// How far the store is, which is made if it is missing.
+fn applied(config: &Config, journal: &JournalReader) -> Result<Position, String> {
+    let applied = store_opener(config)().and_then(|mut store| store.applied()).map_err(|error| error.to_string())?;
+    same_history(journal, applied)?;
+    Ok(applied)
 }
 
 /// The store must be what this journal made it: one from another time or another pair would be served as it is, and then be given

@@ -163,3 +163,19 @@ impl fmt::Display for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_its_check_table_and_key_once_each() {
+        let finding = |check, table, key: &str| {
+            let (expected, found) = ("this".into(), "that".into());
+            Finding { check, table, key: key.into(), expected, found }.to_string()
+        };
+        assert_eq!(finding("I1", "account", "1001"), "I1: account 1001: expected this, found that");
+        assert_eq!(finding("journal", "journal", "7"), "journal: 7: expected this, found that");
+        assert_eq!(finding("journal", "journal", ""), "journal: expected this, found that");
+    }
+}
