@@ -27,6 +27,7 @@ use crate::machines::failover::Story;
 use crate::model::StreamNo;
 use crate::telemetry::metrics::Metrics;
 
+mod cautions;
 mod links;
 mod open;
 mod prove;
@@ -344,6 +345,8 @@ fn start_tree(
         me: config.id(),
         names: config.server.pair.clone(),
         arbiter_kind: "witness",
+        replication: config.replication.mode,
+        moves_addresses: opened.addresses.is_some(),
         board: Arc::clone(&board),
         shown: Arc::clone(&shown),
         submit: acceptor.recipient(),

@@ -12,6 +12,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+#[path = "cli/exits.rs"]
+mod exits;
 #[path = "cli/tls.rs"]
 mod tls;
 
@@ -331,11 +333,30 @@ fn a_file_with_a_bad_row_changes_nothing_unless_bad_rows_are_left_out() {
     let output = import(service.address, directory.path(), &file, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("line 5, card_id: is empty\n"), "{}", stderr(&output));
+    let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let mistake = json!({ "line": 5, "column": "card_id", "reason": "is empty" });
+    assert_eq!((&said["bad_rows"], &said["imported"], &said["mistakes"][0]), (&json!(1), &json!(0), &mistake));
     assert_eq!(service.requests().len(), 0);
 
     let output = import(service.address, directory.path(), &file, &["--skip-bad"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains(r#""imported":4,"already":0,"skipped":1"#), "{}", stdout(&output));
+}
+
+#[test]
+fn an_import_that_only_checks_says_what_could_be_imported() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![]);
+    let file = sample(directory.path(), "5");
+    let text = std::fs::read_to_string(&file).unwrap().replace("C00000004,", ",");
+    std::fs::write(&file, text).unwrap();
+    let (address, terminals) = (service.address.to_string(), terminals_file(directory.path()));
+    let password = directory.path().join("password.txt");
+    let mut arguments = vec!["import", "members", &file, "--plain", "--address", &address, "--terminals-file", &terminals];
+    arguments.extend(["--staff", "manager", "--password-file", password.to_str().unwrap(), "--check-only", "--skip-bad"]);
+    let output = duplex(&arguments);
+    assert_eq!(stdout(&output), "5 rows checked, 4 can be imported, 1 are bad\n", "{}", stderr(&output));
+    assert_eq!(service.requests().len(), 0);
 }
 
 #[test]

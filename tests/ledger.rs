@@ -5,6 +5,8 @@
 #[path = "ledger/world.rs"]
 mod world;
 
+#[path = "ledger/bodies.rs"]
+mod bodies;
 #[path = "ledger/cards.rs"]
 mod cards;
 #[path = "ledger/days.rs"]

@@ -36,6 +36,9 @@ const MEETING_LOOK: Duration = Duration::from_millis(3);
 
 /// Check the ledger's invariants on both servers and compare them.
 ///
+/// It reads each server's journal and, where that is SQLite, its store as files. Of two boxes, copy one's data directory to the other
+/// (server.data and store.url in a copy of its configuration), or audit each on its own box: that compares nothing, but checks the rest.
+///
 /// Servers may run meanwhile. For a site with years of books this takes minutes; the store keeps its old pages for so long.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -91,9 +94,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
 /// For whoever reads only the last line of a log.
 fn first_of(report: &Report) -> String {
     let count = report.findings().count();
-    match report.findings().next() {
-        Some((server, finding)) => format!("{count} things are not as promised; the first is of {server}: {finding}"),
-        None => "the servers differ".to_owned(),
+    match (report.findings().next(), report.unchecked.first()) {
+        (Some((server, finding)), _) => format!("{count} things are not as promised; the first is of {server}: {finding}"),
+        (None, Some(unchecked)) => unchecked.clone(),
+        (None, None) => "the servers differ".to_owned(),
     }
 }
 
@@ -116,16 +120,29 @@ fn targets(args: &Args) -> Result<Vec<Target>, Failure> {
 /// Audits one server, or two and compares them.
 ///
 /// # Errors
-/// A store that cannot be read; everything else is a finding of the report.
+/// A store that cannot be read; everything else is a finding of the report. Of two servers one may be away.
 ///
 /// # Panics
 /// If `targets` are neither one nor two.
 pub fn audit(targets: &[Target]) -> Result<Report, Failure> {
     match targets {
         [one] => alone(one),
-        [one, other] => both(one, other),
+        [one, other] => match [away(one), away(other)] {
+            [None, None] => both(one, other),
+            [Some(why), None] => Ok(alone(other)?.without(why)),
+            [None, Some(why)] => Ok(alone(one)?.without(why)),
+            [Some(why), Some(other)] => Err(Failure::failed(format!("{why}; {other}"))),
+        },
         _ => panic!("an audit is of one server or of two"),
     }
+}
+
+/// What is said of a server whose files are on another box. What is there and cannot be read is told by whoever reads it.
+fn away(target: &Target) -> Option<String> {
+    let store = target.store.strip_prefix("sqlite:").map(|path| PathBuf::from(path.strip_prefix("//").unwrap_or(path)));
+    let missing = store.into_iter().chain([target.journal.clone()]).find(|path| matches!(path.try_exists(), Ok(false)))?;
+    let (name, missing) = (&target.name, missing.display());
+    Some(format!("{name} was not checked: {missing} is not on this machine (audit it there, or copy its data directory here)"))
 }
 
 fn alone(target: &Target) -> Result<Report, Failure> {

@@ -14,6 +14,8 @@ pub enum Exit {
     Unsettled = 4,
     /// 128 + SIGINT, as shells expect it.
     Interrupted = 130,
+    /// 128 + SIGPIPE: what a program that knows nothing of pipes would end with.
+    NobodyReads = 141,
 }
 
 impl From<Exit> for ExitCode {
@@ -44,6 +46,11 @@ impl Failure {
 
     pub fn unsettled(message: impl Into<String>) -> Self {
         Self { exit: Exit::Unsettled, message: message.into() }
+    }
+
+    /// Whoever read standard output went away (`| head`): the command ends without a word.
+    pub fn nobody_reads() -> Self {
+        Self { exit: Exit::NobodyReads, message: String::new() }
     }
 
     pub fn interrupted() -> Self {

@@ -41,7 +41,8 @@ const EXIT_CODES: &str = "Exit codes:
   2    wrong usage of the command line
   3    the service refused (its answer is printed)
   4    outcome unknown: no answer in time; run again, the same command id is sent again
-  130  interrupted by Ctrl-C";
+  130  interrupted by Ctrl-C or SIGTERM
+  141  whoever read the output went away";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -100,6 +101,11 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// What a server or a witness makes (its store has names, telephone numbers and PIN hashes) is for its own user's eyes.
+fn keep_private() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
 /// A parent that is killed cannot clean up, so the kernel does it.
 fn bind_to_parent(wanted: bool) -> Result<(), Failure> {
     if !wanted {
@@ -109,7 +115,7 @@ fn bind_to_parent(wanted: bool) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("cannot bind to the parent process: {e}")))
 }
 
-/// Runs `work` on this thread alone, until it is done or Ctrl-C drops it.
+/// Runs `work` on this thread alone, until it is done or a signal drops it.
 ///
 /// One thread: a client waits for sockets nearly all of its time, and in benchmarks every cycle it takes is one the servers lack.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -128,10 +134,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))
 }
 
-/// Resolves on Ctrl-C; never, where the signal cannot be listened to (it then ends the process, as ever).
+/// Resolves on Ctrl-C or SIGTERM; never, where the signals cannot be listened to (they then end the process, as ever).
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 
@@ -139,7 +150,7 @@ async fn interrupted() {
 fn print_line(line: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, message: String::new() },
+        std::io::ErrorKind::BrokenPipe => Failure::nobody_reads(),
         _ => Failure::failed(format!("cannot write to standard output: {e}")),
     })
 }

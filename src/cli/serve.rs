@@ -21,8 +21,9 @@ pub struct Args {
 /// A bad configuration, or a file, key or address that cannot be opened: one line that names it. A server that left its pair in
 /// distress fails with an empty line: its log has said why.
 pub fn run(args: Args) -> Result<(), Failure> {
+    super::keep_private();
     let config = Config::load(&args.config).map_err(|e| Failure::failed(e.0))?;
-    let opened = run::open(config).map_err(|e| Failure::failed(e.0))?;
+    let opened = run::open(config).map_err(|e| Failure::failed(format!("{}: {e}", args.config.display())))?;
     match run::serve(opened) {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::failed(String::new())),

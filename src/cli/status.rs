@@ -47,10 +47,22 @@ pub struct Status {
     pub mode: String,
     pub epoch: u64,
     pub sequence: u64,
+    pub sentence: Words,
+    pub line: Words,
+    pub shape: String,
+    /// Service addresses that it holds.
+    pub addresses: Vec<String>,
     pub peer: Peer,
     pub arbiter: Arbiter,
     pub since: Value,
     pub actors: Vec<Actor>,
+}
+
+/// What the server says of itself to people; here in English.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Words {
+    pub en: String,
 }
 
 /// The third opinion, as this server last heard it.
@@ -59,6 +71,7 @@ pub struct Status {
 pub struct Arbiter {
     pub kind: String,
     pub reachable: bool,
+    pub heard_ms_ago: Option<u64>,
     pub error: Option<String>,
 }
 
@@ -185,11 +198,19 @@ fn write_status(text: &mut String, status: &Status) {
         Value::String(since) => format!(", since {since}"),
         since => format!(", since {since}"),
     };
-    writeln!(text, "{} {server} ({role}): {}", shape(&status.mode), sentence(status)).expect("writing to memory cannot fail");
-    writeln!(text, "  epoch {epoch}, entry {sequence}{since}").expect("writing to memory cannot fail");
-    if let Arbiter { kind, reachable: false, error: Some(error) } = &status.arbiter {
-        writeln!(text, "  the {kind} does not help: if a server dies now, nobody serves until it does ({error})")
-            .expect("writing to memory cannot fail");
+    // Word and shape, never colour alone.
+    let (shape, sentence, line) = (&status.shape, &status.sentence.en, &status.line.en);
+    let behind = match status.peer.lag_entries {
+        Some(entries @ 1..) => format!(" The other server is {entries} entries behind."),
+        Some(0) | None => String::new(),
+    };
+    let addresses = if status.addresses.is_empty() { "none".to_owned() } else { status.addresses.join(", ") };
+    let mut say = |line: String| writeln!(text, "{line}").expect("writing to memory cannot fail");
+    say(format!("{shape} {server} ({role}): {sentence}. {line}{behind}"));
+    say(format!("  epoch {epoch}, entry {sequence}{since}"));
+    say(format!("  service addresses held: {addresses}"));
+    if let Some(warning) = of_arbiter(status) {
+        say(format!("  {warning}"));
     }
     for actor in &status.actors {
         write_actor(text, actor, 1);
@@ -209,58 +230,63 @@ fn write_actor(text: &mut String, actor: &Actor, depth: usize) {
     }
 }
 
-/// Word and shape, never colour alone (the console's states, see `console::sentence`).
-fn shape(mode: &str) -> char {
-    match mode {
-        "pair" => '●',
-        "solo" => '■',
-        "suspended" => '▲',
-        _ => '◌',
-    }
-}
-
-fn sentence(status: &Status) -> String {
-    let behind = match (status.peer.lag_entries, status.peer.lag_ms) {
-        (Some(entries), _) if entries > 0 => format!(" The other server is {entries} entries behind."),
-        _ => String::new(),
+/// What follows from an arbiter that does not answer.
+fn of_arbiter(status: &Status) -> Option<String> {
+    let Arbiter { kind, reachable: false, heard_ms_ago, error } = &status.arbiter else { return None };
+    let why = match (error, heard_ms_ago) {
+        (Some(error), _) => error.clone(),
+        (None, Some(ms)) => format!("heard {} s ago", ms / 1_000),
+        // Not asked yet: this server has just started.
+        (None, None) => return None,
     };
-    match status.mode.as_str() {
-        "pair" if !status.peer.reachable => "Checking the other server. No answer from it.".into(),
-        "pair" => format!("Running as a pair. Every entry is kept on both servers.{behind}"),
-        "solo" if status.peer.reachable => format!("Running on one server. The other one is being restored.{behind}"),
-        "solo" => "Running on one server. You can stay open. Restore soon.".into(),
-        "rejoining" => "Restoring the pair. Copying while you stay open.".into(),
-        "suspended" => "Member services pause: this server may not acknowledge now.".into(),
-        "starting" => "Starting. Getting ready.".into(),
-        other => format!("In a state that this program does not know: {other}."),
-    }
+    let then = match status.mode.as_str() {
+        "pair" => "if a server dies now, nobody serves until it does",
+        "solo" => "if this server stops now, nobody serves until it does",
+        _ => "nobody serves until it does",
+    };
+    Some(format!("the {kind} does not help: {then} ({why})"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn each_mode_has_a_sentence_and_the_actors_a_table() {
-        let raw = r#"{"server":"a","role":"main","mode":"pair","epoch":3,"sequence":9,"peer":{"reachable":true,"in_sync":true,
-            "lag_entries":0,"lag_ms":0.4},"since":"10:02","actors":[{"name":"storage","state":"running","restarts":1,"children":
-            [{"name":"journal-writer","state":"running","restarts":1,"last_exit":{"text":"panicked","at":5}}]}]}"#;
+    fn written(raw: serde_json::Value) -> String {
         let mut text = String::new();
-        write_status(&mut text, &serde_json::from_str(raw).unwrap());
-        assert!(text.starts_with("● a (main): Running as a pair."), "{text}");
-        assert!(text.contains("epoch 3, entry 9, since 10:02"), "{text}");
+        write_status(&mut text, &serde_json::from_value(raw).unwrap());
+        text
+    }
+
+    #[test]
+    fn the_servers_own_sentence_is_printed_with_its_addresses_and_its_actors() {
+        let journal_writer =
+            json!({"name": "journal-writer", "state": "running", "restarts": 1, "last_exit": {"text": "panicked", "at": 5}});
+        let text = written(json!({"server": "a", "role": "main", "mode": "pair", "epoch": 3, "sequence": 9, "shape": "●",
+            "sentence": {"en": "Running as a pair", "ja": ""}, "line": {"en": "Every entry is kept on both servers.", "ja": ""},
+            "addresses": ["10.0.0.100"], "peer": {"reachable": true, "in_sync": true, "lag_entries": 2, "lag_ms": 0.4},
+            "since": "10:02", "actors": [{"name": "storage", "state": "running", "restarts": 1, "children": [journal_writer]}]}));
+        let first = "● a (main): Running as a pair. Every entry is kept on both servers. The other server is 2 entries behind.\n";
+        assert!(text.starts_with(first), "{text}");
+        assert!(text.contains("epoch 3, entry 9, since 10:02\n  service addresses held: 10.0.0.100\n"), "{text}");
         assert!(text.contains("\n    journal-writer           running     restarts 1  last exit: panicked\n"), "{text}");
     }
 
     #[test]
-    fn an_arbiter_that_does_not_answer_is_told_with_what_follows_from_it() {
-        let raw = r#"{"server":"a","mode":"pair","peer":{"reachable":true},"arbiter":{"kind":"witness","reachable":false,"error":"refused"}}"#;
-        let mut text = String::new();
-        write_status(&mut text, &serde_json::from_str(raw).unwrap());
-        assert!(
-            text.contains("the witness does not help: if a server dies now, nobody serves until it does (refused)"),
-            "{text}"
-        );
+    fn an_arbiter_that_does_not_help_is_told_with_what_follows_from_it() {
+        let refused = json!({"kind": "witness", "reachable": false, "error": "refused"});
+        for (mode, then) in [
+            ("pair", "if a server dies now, nobody serves until it does (refused)"),
+            ("solo", "if this server stops now, nobody serves until it does (refused)"),
+            ("suspended", "nobody serves until it does (refused)"),
+        ] {
+            let text = written(json!({"mode": mode, "arbiter": refused}));
+            assert!(text.contains(&format!("the witness does not help: {then}")), "{text}");
+        }
+        let unheard = json!({"kind": "witness", "reachable": false, "heard_ms_ago": 9_500});
+        assert!(written(json!({"mode": "pair", "arbiter": unheard})).contains("does (heard 9 s ago)"));
+        assert!(!written(json!({"mode": "starting", "arbiter": {"kind": "witness"}})).contains("does not help"));
     }
 
     #[test]

@@ -14,8 +14,10 @@ use crate::arbiter::witness_frames::WitnessStatus;
 use crate::arbiter::{Witness, WitnessClient};
 use crate::config::{self, Level, LogFormat};
 use crate::layout::WitnessKeys;
+use crate::model::{Holder, Register};
 use crate::telemetry;
 use crate::wire::identity::load_authority;
+use crate::wire::pki::CertificateRole;
 
 /// The one stream of a witness's log.
 const STREAM: &str = "witness";
@@ -80,6 +82,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn serve_until_told(args: &Serve) -> Result<(), Failure> {
+    super::keep_private();
     must_exist(&args.data)?;
     let keys = WitnessKeys(args.keys.clone());
     let identity = keys.identity().map_err(failed)?;
@@ -131,14 +134,35 @@ async fn show(args: Status) -> Result<(), Failure> {
 fn in_words(status: &WitnessStatus) -> String {
     let holds = match &status.register {
         None => "holds no register yet: the pair's servers bring the first one".to_owned(),
-        Some(register) => {
-            format!("epoch {}, {:?}, recorded position {}", register.epoch.0, register.holder, register.recorded)
-        }
+        Some(register) => told(register),
     };
     let refuses = status.refuses.as_ref().map_or(String::new(), |why| format!("\ngrants nothing: {why}"));
     format!("{holds}\n{} asks answered, {} changes landed since it started{refuses}", status.answered, status.landed)
 }
 
+fn told(register: &Register) -> String {
+    let holder = match register.holder {
+        Holder::Pair { main } => format!("the pair acknowledges, main is {}", CertificateRole::Server(main).name()),
+        Holder::Solo { server } => format!("{} acknowledges alone", CertificateRole::Server(server).name()),
+    };
+    format!("epoch {}: {holder}; recorded position {}", register.epoch.0, register.recorded)
+}
+
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DataId, Epoch, Position, ServerId};
+
+    #[test]
+    fn a_register_is_told_in_words() {
+        let holder = Holder::Solo { server: ServerId::B };
+        let register = Register { epoch: Epoch(7), holder, data_ids: [DataId([0; 16]); 2], recorded: Position::GENESIS };
+        assert_eq!(told(&register), "epoch 7: server-b acknowledges alone; recorded position 0/0 (0000000000000000)");
+        let pair = Register { holder: Holder::Pair { main: ServerId::A }, ..register };
+        assert!(told(&pair).starts_with("epoch 7: the pair acknowledges, main is server-a; "));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::limits::{ASK_LIMIT, REFRESH_MS};
+
 /// Open connections. A site has some tens of analysis clients, status pages and collectors; each may hold one answer of about 1 MiB.
 pub(super) const CONNECTIONS_MAX: usize = 256;
 /// From the connection to the end of a request's head: ten times the slowest sane network.
@@ -40,3 +42,7 @@ pub(super) const READS_AT_ONCE: usize = 2;
 
 /// A server that is suspended longer than this is not switching over any more: asking takes 1 s, and is repeated.
 pub(super) const SWITCHING_MS_MAX: i64 = 5_000;
+/// Three times in a row nothing was heard when the register was refreshed, and the last question has run out.
+pub(super) const ARBITER_SILENCE_MS_MAX: u64 = 3 * REFRESH_MS + ASK_LIMIT.as_millis() as u64;
+/// Taking an address is tried each 50 ms; whoever holds none after this time will not hold one by itself.
+pub(super) const ADDRESS_PATIENCE_MS: i64 = 2_000;

@@ -30,17 +30,19 @@ pub(super) struct Http {
     requests: Family<Labels, Counter>,
     pub(super) panics: Counter,
     resident: Gauge<u64, AtomicU64>,
+    addresses: Gauge<u64, AtomicU64>,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("duplex");
         let requests = Family::<Labels, Counter>::default();
-        let (panics, resident) = (Counter::default(), Gauge::default());
+        let (panics, resident, addresses) = (Counter::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by path and status", requests.clone());
         registry.register("http_panics", "HTTP requests whose handler panicked", panics.clone());
         registry.register_with_unit("process_resident", "Memory of this process", Unit::Bytes, resident.clone());
-        Self { registry, requests, panics, resident }
+        registry.register("addresses_held", "Service addresses that this server holds", addresses.clone());
+        Self { registry, requests, panics, resident, addresses }
     }
 }
 
@@ -65,8 +67,9 @@ impl Console {
     /// Gauges that follow the board are set when somebody looks.
     fn refresh(&self) {
         let (board, to) = (&self.parts.board, &self.parts.metrics.positions);
-        let standing = self.parts.shown.view().standing;
-        let (role, mode) = standing.map_or((Role::None, Mode::Starting), |standing| (standing.role, standing.mode));
+        let view = self.parts.shown.view();
+        self.http.addresses.set(view.addresses.len() as u64);
+        let (role, mode) = view.standing.map_or((Role::None, Mode::Starting), |standing| (standing.role, standing.mode));
         self.parts.metrics.stands(role, mode, board.epoch());
         let (applied, confirmed) = (board.applied().0, board.confirmed().max(board.told()).0);
         to.executed.set(board.executed().0);

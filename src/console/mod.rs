@@ -22,6 +22,7 @@ use supervisors::Report;
 use tokio::sync::Semaphore;
 
 use crate::actors::command_acceptor::Submit;
+use crate::config::ReplicationMode;
 use crate::handover::{Board, Shown};
 use crate::model::{ServerId, UnixMs};
 use crate::store::ReadPool;
@@ -31,6 +32,7 @@ mod commands;
 mod format;
 mod limits;
 mod metrics;
+mod openapi;
 mod page;
 mod problem;
 mod reads;
@@ -38,7 +40,8 @@ mod routes;
 pub mod sentence;
 mod status;
 
-pub use routes::{OPENAPI, ROUTES};
+pub use openapi::OPENAPI;
+pub use routes::ROUTES;
 
 /// `epoch/sequence`: how far the history is that an answer shows.
 const POSITION: HeaderName = HeaderName::from_static("x-duplex-position");
@@ -73,6 +76,9 @@ pub struct Parts {
     pub names: [String; 2],
     /// Word for the arbiter's kind, as configured: `witness`.
     pub arbiter_kind: &'static str,
+    pub replication: ReplicationMode,
+    /// Whether this program moves the service addresses.
+    pub moves_addresses: bool,
     pub board: Arc<Board>,
     pub shown: Arc<Shown>,
     pub submit: Recipient<Submit>,

@@ -110,16 +110,31 @@ impl Wanted {
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (Some(terminal), Some(key)) = (text(&TERMINAL), text(&KEY)) else { return Err(Problem::no_terminal()) };
-        let at_least = Sequence(number(request, &AT_LEAST)?.unwrap_or(0));
+        let at_least = Sequence(position(request)?.unwrap_or(0));
         Ok(Self { terminal, key, at_least, max_lag_ms: number(request, &MAX_LAG_MS)? })
     }
 }
 
 fn number(request: &HttpRequest, name: &HeaderName) -> Result<Option<u64>, Problem> {
     let Some(value) = request.headers().get(name) else { return Ok(None) };
-    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let number = digits.and_then(|text| text.parse().ok());
+    let number = value.to_str().ok().and_then(whole);
     number.map(Some).ok_or_else(|| Problem::bad_request(format_args!("header {name}: expected a whole number")))
+}
+
+/// A sequence alone, or with its epoch as `X-Duplex-Position` gives it. Only the sequence is looked at: what was acknowledged by both
+/// servers keeps it.
+fn position(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let Some(value) = request.headers().get(AT_LEAST) else { return Ok(None) };
+    let sequence = value.to_str().ok().and_then(|text| match text.split_once('/') {
+        Some((epoch, sequence)) => whole(epoch).and(whole(sequence)),
+        None => whole(text),
+    });
+    let expected = "expected a whole number, or epoch/sequence";
+    sequence.map(Some).ok_or_else(|| Problem::bad_request(format_args!("header {AT_LEAST}: {expected}")))
+}
+
+fn whole(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// A read may be answered: in this epoch, from this entry on.

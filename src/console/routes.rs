@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use futures_util::FutureExt;
 use slog::error;
 
+use super::openapi::OPENAPI;
 use super::problem::Problem;
 use super::{Console, NoQuery, commands, metrics, page, reads, status};
 
@@ -27,9 +28,6 @@ pub const ROUTES: [(&str, &str); 10] = [
     ("get", "/api/v1/ledger"),
     ("get", "/api/v1/days/{date}/totals"),
 ];
-
-/// The interface's description, OpenAPI 3.1.
-pub const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) fn configure(app: &mut ServiceConfig) {
     let bad_query = |error: QueryPayloadError, _: &HttpRequest| Problem::bad_request(error).into();
@@ -63,7 +61,7 @@ fn get() -> Route {
 }
 
 async fn openapi(_: NoQuery) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(OPENAPI)
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI.as_str())
 }
 
 /// Counts every request, and turns a panic into an answer: without this the connection would just close.

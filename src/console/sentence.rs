@@ -3,10 +3,11 @@
 
 use serde::Serialize;
 
-use super::limits::SWITCHING_MS_MAX;
+use super::limits::{ADDRESS_PATIENCE_MS, ARBITER_SILENCE_MS_MAX, SWITCHING_MS_MAX};
+use crate::config::{ReplicationMode, limits};
 use crate::handover::Board;
 use crate::handover::shown::View;
-use crate::model::{Mode, Role, ServerId, UnixMs};
+use crate::model::{Mode, Moment, Role, ServerId, UnixMs};
 
 /// A text in both languages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,40 +26,67 @@ pub struct Sentence {
     pub colour: &'static str,
 }
 
+/// What the sentence is about, besides what the actors show.
+#[derive(Clone, Copy, Debug)]
+pub struct Server<'a> {
+    pub me: ServerId,
+    /// The other server's name.
+    pub peer: &'a str,
+    pub replication: ReplicationMode,
+    /// Whether this program moves the service addresses.
+    pub moves_addresses: bool,
+}
+
+/// When it is looked at, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub wall: UnixMs,
+    pub moment: Moment,
+}
+
 /// Which of the states that staff know it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Pair,
+    Pair(ReplicationMode),
     Starting,
     Checking,
     Switching,
     SoloWithoutMain,
     SoloWithoutSub,
-    Restoring { percent: u64 },
+    Restoring {
+        percent: u64,
+    },
+    /// The store does not follow, so commands are not let in.
+    Backlog,
+    /// This server should be reached at a service address, and holds none.
+    NoAddress,
     Decide,
     Stopped,
 }
 
-/// The sentence for one look at this server. `peer` is the other server's name.
-pub fn sentence(view: &View, board: &Board, me: ServerId, peer: &str, now: UnixMs) -> Sentence {
-    say(state(view, board, me, now), peer)
+/// The sentence for one look at this server.
+pub fn sentence(view: &View, board: &Board, server: Server<'_>, look: Look) -> Sentence {
+    say(state(view, board, server, look), server.peer)
 }
 
-fn state(view: &View, board: &Board, me: ServerId, now: UnixMs) -> State {
+fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let Some(standing) = view.standing else { return State::Starting };
-    let undecidable = view.peer_lost.is_some() && view.arbiter_error.is_some();
+    let undecidable = view.peer_lost.is_some() && arbiter_is_silent(view, look.moment);
+    let since_ms = look.wall.0.saturating_sub(view.since.0);
     match standing.mode {
         _ if !standing.can_acknowledge => State::Stopped,
         Mode::Starting | Mode::Suspended if undecidable => State::Decide,
         Mode::Starting => State::Starting,
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
-        Mode::Pair => State::Pair,
+        Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog,
+        Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::NoAddress,
+        Mode::Pair => State::Pair(server.replication),
         Mode::Solo if reachable(view) => State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) },
         // The pair's first server is its home Main: staff know the boxes by their homes.
-        Mode::Solo if me == ServerId::A => State::SoloWithoutSub,
+        Mode::Solo if server.me == ServerId::A => State::SoloWithoutSub,
         Mode::Solo => State::SoloWithoutMain,
         Mode::Rejoining => State::Restoring { percent: percent(board.stored().0, board.told().0) },
-        Mode::Suspended if now.0.saturating_sub(view.since.0) > SWITCHING_MS_MAX => State::Stopped,
+        Mode::Suspended if since_ms > SWITCHING_MS_MAX => State::Stopped,
         Mode::Suspended => State::Switching,
     }
 }
@@ -66,6 +94,24 @@ fn state(view: &View, board: &Board, me: ServerId, now: UnixMs) -> State {
 /// Whether the peer is heard.
 pub fn reachable(view: &View) -> bool {
     view.peer.is_some() && view.peer_lost.is_none()
+}
+
+/// Whether the arbiter did not answer, or was heard too long ago to count on it.
+pub fn arbiter_is_silent(view: &View, now: Moment) -> bool {
+    view.arbiter_error.is_some() || view.arbiter_heard.is_some_and(|heard| now.since(heard) > ARBITER_SILENCE_MS_MAX)
+}
+
+/// Whether so much waits for the store that commands are not let in. (So many bytes stop them too, and are not published.)
+fn is_behind(board: &Board) -> bool {
+    // The applied one first: it never passes the other, so the difference is never less than it was.
+    let applied = board.applied().0;
+    board.confirmed().0.saturating_sub(applied) >= limits::UNAPPLIED_ENTRIES_MAX as u64
+}
+
+/// Whether terminals should find this server at a service address, and cannot.
+fn lacks_address(view: &View, server: Server<'_>, since_ms: i64) -> bool {
+    let serves = view.standing.is_some_and(|standing| standing.role != Role::None);
+    server.moves_addresses && serves && view.addresses.is_empty() && since_ms > ADDRESS_PATIENCE_MS
 }
 
 /// Whether every acknowledgement needs the peer, and it is there.
@@ -83,12 +129,7 @@ fn percent(done: u64, of: u64) -> u64 {
 fn say(state: State, peer: &str) -> Sentence {
     const STAY_OPEN: (&str, &str) = ("営業は続けられます。早めに復旧してください。", "You can stay open. Restore soon.");
     let (sentence, line, shape, colour) = match state {
-        State::Pair => (
-            ("二重化運用中", "Running as a pair"),
-            ("両方のサーバに記録しています。", "Every entry is kept on both servers."),
-            '●',
-            "green",
-        ),
+        State::Pair(replication) => (("二重化運用中", "Running as a pair"), kept(replication), '●', "green"),
         State::Starting => (("起動中", "Starting"), ("サーバを準備しています。", "Getting ready."), '◌', "blue"),
         State::Checking => (
             ("相手サーバ確認中", "Checking the other server"),
@@ -110,6 +151,21 @@ fn say(state: State, peer: &str) -> Sentence {
             '◌',
             "blue",
         ),
+        State::Backlog => (
+            ("記録の反映が遅れています", "The records are not being applied"),
+            ("会員サービスをお待たせしています。サポートに連絡してください。", "Member services have to wait. Call support."),
+            '▲',
+            "yellow",
+        ),
+        State::NoAddress => (
+            ("サービス用アドレスを使えません", "The service address cannot be used"),
+            (
+                "端末がこのサーバに接続できません。ネットワークを確認してください。",
+                "Terminals cannot reach this server. Check its network.",
+            ),
+            '✖',
+            "red",
+        ),
         State::Decide => (
             ("判断待ち", "Waiting for your decision"),
             ("片方の電源が切れていることを確かめてください。", "Make sure the other server is switched off."),
@@ -127,6 +183,17 @@ fn say(state: State, peer: &str) -> Sentence {
     let fill = |text: &str| text.replace("{server}", peer).replace("{n}", &n.to_string());
     let both = |(ja, en): (&str, &str)| Both { ja: fill(ja), en: fill(en) };
     Sentence { sentence: both(sentence), line: both(line), shape, colour }
+}
+
+/// Where an entry is when its terminal is told "done".
+fn kept(replication: ReplicationMode) -> (&'static str, &'static str) {
+    match replication {
+        ReplicationMode::Sync => ("両方のサーバに記録しています。", "Every entry is kept on both servers."),
+        ReplicationMode::Async => (
+            "まず一方のサーバに記録し、続けてもう一方に写しています。",
+            "Entries are stored on one server first, then copied to the other.",
+        ),
+    }
 }
 
 /// What is said of a switch-over: silence, lease and grant together stay below a second.

@@ -16,24 +16,85 @@ fn without_peer(mode: Mode) -> View {
     View { peer_lost: Some("silent"), ..view(mode) }
 }
 
-fn said_at(view: &View, me: ServerId, now: i64) -> (String, String, char, &'static str) {
+const HALL_1: Server<'_> = Server { me: ServerId::A, peer: "hall-2", replication: ReplicationMode::Sync, moves_addresses: false };
+
+fn board() -> Board {
     let board = Board::default();
     board.set_stored(Position { sequence: Sequence(200), ..Position::GENESIS });
     board.set_peer_stored(Sequence(50));
     board.set_told(Sequence(400));
-    let Sentence { sentence, line, shape, colour } = sentence(view, &board, me, "hall-2", UnixMs(now));
+    board
+}
+
+type Said = (String, String, char, &'static str);
+
+fn said(view: &View, board: &Board, server: Server<'_>, ms: i64) -> Said {
+    let look = Look { wall: UnixMs(ms), moment: Moment(ms.unsigned_abs()) };
+    let Sentence { sentence, line, shape, colour } = sentence(view, board, server, look);
     (format!("{} / {}", sentence.ja, sentence.en), format!("{} / {}", line.ja, line.en), shape, colour)
 }
 
-fn says(view: &View, sentence: &str, line: &str, shape: char, colour: &str) {
-    let said = said_at(view, ServerId::A, 0);
+fn said_at(view: &View, me: ServerId, ms: i64) -> Said {
+    said(view, &board(), Server { me, ..HALL_1 }, ms)
+}
+
+fn is(said: &Said, sentence: &str, line: &str, shape: char, colour: &str) {
     assert_eq!((said.0.as_str(), said.1.as_str(), said.2, said.3), (sentence, line, shape, colour));
+}
+
+fn says(view: &View, sentence: &str, line: &str, shape: char, colour: &str) {
+    is(&said_at(view, ServerId::A, 0), sentence, line, shape, colour);
 }
 
 #[test]
 fn a_pair_is_green_and_keeps_every_entry_on_both_servers() {
     let line = "両方のサーバに記録しています。 / Every entry is kept on both servers.";
     says(&view(Mode::Pair), "二重化運用中 / Running as a pair", line, '●', "green");
+}
+
+#[test]
+fn an_asynchronous_pair_does_not_claim_that_every_entry_is_on_both_servers() {
+    let server = Server { replication: ReplicationMode::Async, ..HALL_1 };
+    let line = "まず一方のサーバに記録し、続けてもう一方に写しています。 / \
+        Entries are stored on one server first, then copied to the other.";
+    is(&said(&view(Mode::Pair), &board(), server, 0), "二重化運用中 / Running as a pair", line, '●', "green");
+}
+
+#[test]
+fn a_store_that_does_not_follow_is_told_while_commands_are_not_let_in() {
+    let line = "会員サービスをお待たせしています。サポートに連絡してください。 / Member services have to wait. Call support.";
+    let board = board();
+    board.set_applied(Position { sequence: Sequence(100), ..Position::GENESIS });
+    board.raise_confirmed(Sequence(100 + limits::UNAPPLIED_ENTRIES_MAX as u64 - 1));
+    assert_eq!(said(&view(Mode::Pair), &board, HALL_1, 0).3, "green");
+    board.raise_confirmed(Sequence(100 + limits::UNAPPLIED_ENTRIES_MAX as u64));
+    for view in [view(Mode::Pair), without_peer(Mode::Solo)] {
+        let said = said(&view, &board, HALL_1, 0);
+        is(&said, "記録の反映が遅れています / The records are not being applied", line, '▲', "yellow");
+    }
+}
+
+#[test]
+fn a_server_that_should_hold_a_service_address_and_holds_none_says_so_after_a_moment() {
+    let line = "端末がこのサーバに接続できません。ネットワークを確認してください。 / \
+        Terminals cannot reach this server. Check its network.";
+    let server = Server { moves_addresses: true, ..HALL_1 };
+    for view in [view(Mode::Pair), without_peer(Mode::Solo)] {
+        assert_ne!(said(&view, &board(), server, ADDRESS_PATIENCE_MS).3, "red", "it is only just being taken");
+        let late = said(&view, &board(), server, ADDRESS_PATIENCE_MS + 1);
+        is(&late, "サービス用アドレスを使えません / The service address cannot be used", line, '✖', "red");
+        let held = View { addresses: vec![[10, 0, 0, 100].into()], ..view };
+        assert_ne!(said(&held, &board(), server, ADDRESS_PATIENCE_MS + 1).3, "red");
+    }
+    assert_ne!(said(&view(Mode::Rejoining), &board(), server, ADDRESS_PATIENCE_MS + 1).3, "red", "it should hold none");
+}
+
+#[test]
+fn an_arbiter_heard_long_ago_helps_nobody_to_decide() {
+    let heard = View { arbiter_heard: Some(Moment(0)), ..without_peer(Mode::Suspended) };
+    let limit = ARBITER_SILENCE_MS_MAX as i64;
+    assert_ne!(said_at(&heard, ServerId::A, limit).0, "判断待ち / Waiting for your decision");
+    assert_eq!(said_at(&heard, ServerId::A, limit + 1).0, "判断待ち / Waiting for your decision");
 }
 
 #[test]

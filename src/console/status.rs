@@ -7,9 +7,10 @@ use actix_web::web::Data;
 use serde::Serialize;
 use supervisors::Report;
 
-use super::sentence::{Both, in_sync, reachable, sentence};
+use super::sentence::{Both, Look, Server, arbiter_is_silent, in_sync, reachable, sentence};
 use super::{Console, NoQuery, time_text};
 use crate::clock;
+use crate::config::ReplicationMode;
 use crate::handover::shown::View;
 use crate::model::{Holder, Mode, Role};
 
@@ -18,6 +19,8 @@ pub(super) struct Status {
     server: String,
     role: Role,
     mode: Mode,
+    /// Whether an answer waits for both servers.
+    replication: ReplicationMode,
     epoch: u64,
     /// Newest entry that is durable here.
     sequence: u64,
@@ -59,6 +62,7 @@ struct Peer {
 #[derive(Serialize)]
 struct Arbiter {
     kind: &'static str,
+    /// Its last word was an answer, and not long ago.
     reachable: bool,
     heard_ms_ago: Option<u64>,
     error: Option<String>,
@@ -80,11 +84,13 @@ pub(super) async fn status(console: Data<Console>, _: NoQuery) -> HttpResponse {
 impl Console {
     pub(super) fn status(&self) -> Status {
         let (view, board) = (self.parts.shown.view(), &self.parts.board);
-        let said = sentence(&view, board, self.parts.me, &self.parts.names[self.parts.me.peer().index()], clock::unix_now());
+        let look = Look { wall: clock::unix_now(), moment: clock::now() };
+        let said = sentence(&view, board, self.server(), look);
         Status {
             server: self.parts.names[self.parts.me.index()].clone(),
             role: view.standing.map_or(Role::None, |standing| standing.role),
             mode: view.standing.map_or(Mode::Starting, |standing| standing.mode),
+            replication: self.parts.replication,
             epoch: view.standing.map_or(board.epoch(), |standing| standing.epoch).0,
             sequence: board.stored().0,
             sentence: said.sentence,
@@ -92,7 +98,7 @@ impl Console {
             shape: said.shape,
             colour: said.colour,
             peer: self.peer(&view),
-            arbiter: self.arbiter(&view),
+            arbiter: self.arbiter(&view, look),
             since: view.standing.and_then(|_| time_text(view.since)),
             stored: board.stored().0,
             confirmed: board.confirmed().0,
@@ -105,13 +111,22 @@ impl Console {
         }
     }
 
+    fn server(&self) -> Server<'_> {
+        Server {
+            me: self.parts.me,
+            peer: &self.parts.names[self.parts.me.peer().index()],
+            replication: self.parts.replication,
+            moves_addresses: self.parts.moves_addresses,
+        }
+    }
+
     fn peer(&self, view: &View) -> Peer {
         let sends = view.standing.is_some_and(|standing| standing.role == Role::Main);
         // The peer's first: it may only grow, so the difference is never more than it was.
         let peer_stored = self.parts.board.peer_stored().0;
         let lag_entries = sends.then(|| self.parts.board.stored().0.saturating_sub(peer_stored));
         Peer {
-            name: self.parts.names[self.parts.me.peer().index()].clone(),
+            name: self.server().peer.to_owned(),
             role: view.peer.map(|peer| peer.role),
             mode: view.peer.map(|peer| peer.mode),
             reachable: reachable(view),
@@ -128,11 +143,11 @@ impl Console {
         (!ms.is_nan()).then_some(ms as u64)
     }
 
-    fn arbiter(&self, view: &View) -> Arbiter {
+    fn arbiter(&self, view: &View, look: Look) -> Arbiter {
         Arbiter {
             kind: self.parts.arbiter_kind,
-            reachable: view.arbiter_heard.is_some() && view.arbiter_error.is_none(),
-            heard_ms_ago: view.arbiter_heard.map(|heard| clock::now().since(heard)),
+            reachable: view.arbiter_heard.is_some() && !arbiter_is_silent(view, look.moment),
+            heard_ms_ago: view.arbiter_heard.map(|heard| look.moment.since(heard)),
             error: view.arbiter_error.clone(),
             epoch: view.register.map(|register| register.epoch.0),
             holder: view.register.map(|register| register.holder),

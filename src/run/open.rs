@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::cautions;
 use crate::actors::OpenStore;
 use crate::actors::address_keeper::ServiceAddresses;
 use crate::actors::command_acceptor::Listening;
@@ -67,6 +68,14 @@ fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
     move |error| Unopened(format!("{what}: {error}"))
 }
 
+/// rustls puts "unexpected error" before a reason of our own.
+fn at_keys(error: rustls::Error) -> Unopened {
+    match error {
+        rustls::Error::General(reason) => at("keys")(reason),
+        other => at("keys")(other),
+    }
+}
+
 /// The peer's port; taken over by the thread that will accept.
 pub(super) struct Listen {
     socket: TcpListener,
@@ -92,6 +101,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     raise_file_limit();
     let layout = Layout::of(&config);
     let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
+    let log = logs.for_actor("server");
+    cautions::tell(&config, &layout, &log);
     let identity = layout.server_identity().map_err(at("keys"))?;
     let secret = layout.pair_secret().map_err(at("keys"))?;
     let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
@@ -108,16 +119,14 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let (directory, lost_and_found) = (layout.journal(), layout.lost_and_found());
     let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
     let journal = place.open().map_err(at("journal"))?;
-    let mut store = store_opener(&config)().map_err(at("store"))?;
-    let applied = store.applied().map_err(at("store"))?;
-    drop(store);
-    same_history(&journal.reader(), applied).map_err(at("store"))?;
+    cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
+    let applied = applied(&config, &journal.reader()).map_err(at("store"))?;
 
     let boot = draw_boot()?;
     let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
-    let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at("keys"))?;
+    let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys)?;
     let config::Arbiter::Witness { address } = config.arbiter;
-    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at("keys"))?);
+    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?);
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
     let socket = listener::bind(config.peer.listen).map_err(at(format!("peer.listen: {}", config.peer.listen)))?;
     let terminals = listen(config.terminals.listen).map_err(at(format!("terminals.listen: {}", config.terminals.listen)))?;
@@ -142,6 +151,13 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         config,
         telemetry: Some(guard),
     })
+}
+
+/// How far the store is, which is made if it is missing.
+fn applied(config: &Config, journal: &JournalReader) -> Result<Position, String> {
+    let applied = store_opener(config)().and_then(|mut store| store.applied()).map_err(|error| error.to_string())?;
+    same_history(journal, applied)?;
+    Ok(applied)
 }
 
 /// The store must be what this journal made it: one from another time or another pair would be served as it is, and then be given
@@ -170,7 +186,7 @@ fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::S
         return Ok(None);
     }
     let identity = layout.terminal_identity().map_err(at("keys"))?;
-    tls::terminal_server(&identity).map(Some).map_err(at("keys"))
+    tls::terminal_server(&identity).map(Some).map_err(at_keys)
 }
 
 fn monitor_settings(config: &Config, boot: BootNonce, key: HeartbeatKey) -> state_monitor::Settings {

@@ -30,13 +30,13 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address { reason } => write!(f, "store address: {reason}"),
-            Self::Away { place, reason } => write!(f, "{place} is away: {reason}"),
-            Self::Locked { place, reason } => write!(f, "{place} is locked: {reason}"),
-            Self::Full { place, reason } => write!(f, "{place} has no space left: {reason}"),
-            Self::Refused { place, subject, reason } => write!(f, "{place} refuses {subject}: {reason}"),
+            Self::Address { reason } => write!(f, "store address: {}", one_line(reason)),
+            Self::Away { place, reason } => write!(f, "{place} is away: {}", one_line(reason)),
+            Self::Locked { place, reason } => write!(f, "{place} is locked: {}", one_line(reason)),
+            Self::Full { place, reason } => write!(f, "{place} has no space left: {}", one_line(reason)),
+            Self::Refused { place, subject, reason } => write!(f, "{place} refuses {subject}: {}", one_line(reason)),
             Self::Newer { place, version } => write!(f, "{place} was made by a newer version: it has migration {version}"),
-            Self::Corrupt { place, reason } => write!(f, "{place} is damaged: {reason}"),
+            Self::Corrupt { place, reason } => write!(f, "{place} is damaged: {}", one_line(reason)),
             Self::NotNext { place, expected, found } => {
                 write!(f, "{place} cannot apply entry {}: expected {}", found.0, expected.0)
             }
@@ -45,6 +45,11 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// PostgreSQL answers with several lines and tabs; a log line, a start error and stderr have one.
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+}
 
 /// Why an engine failed, before it is known where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +202,13 @@ mod tests {
     fn a_constraint_is_a_refusal() {
         let error = told_apart("CREATE TABLE a (x integer NOT NULL) STRICT; INSERT INTO a VALUES ('text')");
         assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_an_engine_says_in_several_lines_is_told_in_one() {
+        let said = "connection to server at \"db\" failed: refused\n\tIs the server running?\n".to_owned();
+        let error = StoreError::from_connecting("PostgreSQL at db", said).to_string();
+        assert_eq!(error, "PostgreSQL at db is away: connection to server at \"db\" failed: refused Is the server running?");
     }
 
     #[test]

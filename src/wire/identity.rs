@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -73,7 +73,7 @@ impl Identity {
     fn assemble(authority: (&Path, &[u8]), certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, IdentityError> {
         let issuer = certificate_from(authority)?;
         let own = certificate_from(certificate)?;
-        let secret = PrivateKeyDer::from_pem_slice(key.1).map_err(|error| bad(key.0, error))?;
+        let secret = PrivateKeyDer::from_pem_slice(key.1).map_err(|error| bad(key.0, without(error, "private key")))?;
         let trust = PairTrust::new(issuer.clone(), &CertificateRole::ALL, provider()).map_err(|error| bad(authority.0, error))?;
         let claimed = CertificateRole::claimed_by(&own).ok_or_else(|| bad(certificate.0, "names no role in a pair"))?;
         trust
@@ -99,7 +99,15 @@ pub fn load_authority(file: &Path) -> Result<CertificateDer<'static>, IdentityEr
 }
 
 fn certificate_from((file, pem): (&Path, &[u8])) -> Result<CertificateDer<'static>, IdentityError> {
-    CertificateDer::from_pem_slice(pem).map_err(|error| bad(file, error))
+    CertificateDer::from_pem_slice(pem).map_err(|error| bad(file, without(error, "certificate")))
+}
+
+/// Why there is no such thing in a file; the library's own words for "none" name nothing.
+fn without(error: pem::Error, what: &str) -> String {
+    match error {
+        pem::Error::NoItemsFound => format!("holds no {what}"),
+        error => error.to_string(),
+    }
 }
 
 /// 32 random bytes known to both servers only. Never used itself: every purpose gets a key of its own.
@@ -182,6 +190,8 @@ mod tests {
         let authority = PairAuthority::create().unwrap();
         let issued = authority.issue(CertificateRole::ALL[1], &[]).unwrap();
         fs::write(&ca, authority.certificate_pem()).unwrap();
+        fs::write(&cert, "a note\n").unwrap();
+        assert!(load_authority(&cert).unwrap_err().to_string().ends_with("server.pem: holds no certificate"));
         fs::write(&cert, &issued.certificate_pem).unwrap();
         assert_eq!(Identity::load(&ca, &cert, &key).unwrap_err().file, key);
         write_secret(&key, issued.key_pem.as_bytes()).unwrap();

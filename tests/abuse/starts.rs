@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -80,6 +81,26 @@ fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
     }
 }
 
+#[test]
+fn an_address_or_interface_that_this_box_lacks_and_a_key_that_others_may_read_are_told_and_keep_nobody_from_starting() {
+    let pair = Pair::init();
+    let config = pair.config(First);
+    let http = config.http.listen;
+    let file = changed(&pair, &format!("\"{http}\""), &format!("\"203.0.113.9:{}\"", http.port()));
+    let alias = "manage = \"alias\"\ninterface = \"nosuch0\"\nmain = \"203.0.113.1\"\nsub = \"203.0.113.2\"";
+    let text = fs::read_to_string(&file).unwrap().replacen("manage = \"none\"", alias, 1);
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(Layout::of(&config).secret(), fs::Permissions::from_mode(0o644)).unwrap();
+    // The start ends at a port that is taken.
+    let _taken = TcpListener::bind(config.terminals.listen).unwrap();
+    let (code, said) = refused_start(&file);
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["no interface of this box has this address yet", "http.listen", "203.0.113.9", "nosuch0", "keys/secret"] {
+        assert_eq!(said.matches(part).count(), 1, "{part}: {said}");
+    }
+    assert!(said.lines().last().unwrap().starts_with(&format!("duplex: {}: terminals.listen", file.display())), "{said}");
+}
+
 fn store(pair: &Pair) -> SqliteConnection {
     let file = Layout::of(&pair.config(First)).sqlite();
     SqliteConnection::establish(&file.display().to_string()).unwrap()
@@ -129,6 +150,13 @@ fn a_store_that_is_lost_is_filled_again_from_the_journal() {
     pair.start_server(First, None);
     pair.start_server(Second, None);
     assert_eq!(pair.wait_for_pair(PATIENCE), First);
+    pair.wait_for_log(First, "the store is not there; it is made anew and filled again from the journal", PATIENCE);
+    assert!(pair.log(First).contains(&file.display().to_string()), "{}", pair.log(First));
+    assert!(!pair.log(Second).contains("the store is not there"), "{}", pair.log(Second));
+    let mode = |file: &str| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    for suffix in ["", "-wal", "-shm"] {
+        assert_eq!(mode(&format!("{}{suffix}", file.display())), 0o600, "store{suffix}");
+    }
     let again = pair.line(First).ask(&deposit).unwrap();
     assert_eq!(
         (&again["repeated"], &again["body"], &again["sequence"]),

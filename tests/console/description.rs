@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::house::House;
 
 fn document() -> Value {
-    serde_json::from_str(OPENAPI).unwrap()
+    serde_json::from_str(&OPENAPI).unwrap()
 }
 
 /// A reference within the document, or the thing itself.
@@ -83,6 +83,22 @@ fn what_status_and_reads_answer_is_described_field_by_field() {
     ] {
         assert_eq!(keys(&house.read(&format!("/api/v1/{path}")).rows()[0]), schema(name), "{path}");
     }
+}
+
+#[test]
+fn it_shows_every_commands_body_with_an_example() {
+    let document = document();
+    let content = &document["paths"]["/api/v1/commands"]["post"]["requestBody"]["content"]["application/json"];
+    for name in duplex::ledger::commands::names() {
+        let schema = &document["components"]["schemas"][format!("body_of_{name}")];
+        let body = content["examples"][name]["value"]["body"].as_object().unwrap();
+        assert!(body.keys().all(|field| schema["properties"][field].is_object()), "{name}: {schema}");
+    }
+    let deposit = &document["components"]["schemas"]["body_of_deposit"];
+    assert_eq!(
+        (&deposit["required"], &deposit["properties"]["units"]["minimum"]),
+        (&serde_json::json!(["rate_id", "units"]), &1.into())
+    );
 }
 
 #[test]

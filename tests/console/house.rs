@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use duplex::actors::command_acceptor::Submit;
+use duplex::config::ReplicationMode;
 use duplex::console::{Console, NotMain, Parts, Running};
 use duplex::handover::{Board, Shown};
 use duplex::ledger::rows::{
@@ -118,6 +119,8 @@ impl House {
             me: ServerId::B,
             names: ["hall-1".into(), "hall-2".into()],
             arbiter_kind: "witness",
+            replication: ReplicationMode::Sync,
+            moves_addresses: false,
             board: Arc::clone(&board),
             shown: Arc::clone(&shown),
             submit: acceptor.recipient.clone(),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use duplex::clock;
 use duplex::handover::shown::Takeover;
 use duplex::model::{DataId, Epoch, Holder, Mode, Moment, Position, Register, Role, Sequence, ServerId, UnixMs};
 
@@ -42,7 +43,7 @@ fn status_tells_of_arbiter_takeover_and_conflicts() {
     let holder = Holder::Solo { server: ServerId::B };
     let register = Register { epoch: Epoch(7), holder, data_ids: [DataId([0; 16]); 2], recorded: Position::GENESIS };
     house.shown.update(|view| {
-        view.arbiter_heard = Some(Moment(1));
+        view.arbiter_heard = Some(clock::now());
         view.register = Some(register);
         view.last_takeover = Some(Takeover { at: UnixMs(0), took_ms: 287 });
         view.conflicts = vec!["02:00:00:00:00:01".into()];
@@ -52,6 +53,16 @@ fn status_tells_of_arbiter_takeover_and_conflicts() {
     assert_eq!((&arbiter["kind"], &arbiter["reachable"], &arbiter["epoch"]), (&"witness".into(), &true.into(), &7.into()));
     assert_eq!(arbiter["holder"]["solo"]["server"], "b");
     assert_eq!((&status["last_takeover"]["took_ms"], &status["conflicts"][0]), (&287.into(), &"02:00:00:00:00:01".into()));
+}
+
+#[test]
+fn an_arbiter_that_was_heard_long_ago_is_not_reachable() {
+    let house = House::sqlite();
+    let long_ago = Moment(clock::now().0.saturating_sub(10_000));
+    house.shown.update(|view| view.arbiter_heard = Some(long_ago));
+    let status = house.get("/api/v1/status").json();
+    assert_eq!((&status["arbiter"]["reachable"], &status["replication"]), (&false.into(), &"sync".into()));
+    assert!(status["arbiter"]["heard_ms_ago"].as_u64().unwrap() >= 10_000);
 }
 
 #[test]
@@ -85,6 +96,7 @@ fn metrics_are_openmetrics_and_follow_the_board() {
     let house = House::sqlite();
     house.stand(Mode::Pair, Role::Sub);
     house.board.set_told(Sequence(4));
+    house.shown.update(|view| view.addresses = vec![[10, 0, 0, 101].into()]);
     *house.hooks.age_ms.lock().unwrap() = Some(12);
     house.get("/api/v1/status");
     let heard = house.get("/metrics");
@@ -95,6 +107,7 @@ fn metrics_are_openmetrics_and_follow_the_board() {
         "duplex_epoch 1",
         r#"duplex_position{of="applied"} 1"#,
         "duplex_lag_entries 3",
+        "duplex_addresses_held 1",
         "duplex_lag_milliseconds 12",
         r#"duplex_actor_restarts_total{actor="journal-writer"} 1"#,
         "duplex_log_lines_lost_total 0",

@@ -105,12 +105,29 @@ fn names(report: &Report, check: &str, key: &str) -> bool {
 }
 
 #[test]
-fn a_store_that_stays_behind_is_told_with_both_positions() {
+fn a_store_that_stays_behind_is_a_note_with_both_positions_and_breaks_no_promise() {
     let history = History::of_a_day();
     let all = history.entries.len();
     let report = Servers::each([&history.entries, &history.entries], [all, all - 1]).audit();
-    assert!(!report.holds && !report.comparison.as_ref().unwrap().positions_equal, "{report}");
-    assert!(names(&report, "P7", "position"), "{report}");
+    assert!(report.holds && report.digests_equal.is_none(), "{report}");
+    let comparison = report.comparison.as_ref().unwrap();
+    assert_eq!((comparison.positions_equal, comparison.journals_equal_up_to), (false, Some(all as u64)));
+    for part in ["applied positions differ", &format!("1/{all} "), &format!("1/{} ", all - 1), "start both servers"] {
+        assert!(comparison.notes[0].contains(part), "{part}: {report}");
+    }
+    assert!(report.to_string().ends_with("everything that could be checked holds"), "{report}");
+}
+
+#[test]
+fn a_server_whose_files_are_elsewhere_is_named_and_the_other_one_is_checked() {
+    let servers = servers();
+    let [one, mut other] = servers.targets();
+    other.store = "sqlite:/on/another/box/store.db".to_owned();
+    let report = audit(&[one, other.clone()]).unwrap();
+    assert!(!report.holds && report.findings().count() == 0 && report.servers.len() == 1, "{report}");
+    let said = format!("{} was not checked: /on/another/box/store.db is not on this machine", NAMES[1]);
+    assert!(report.to_string().contains(&said), "{report}");
+    assert!(audit(&[other.clone(), other]).unwrap_err().message.contains("not on this machine"));
 }
 
 #[test]

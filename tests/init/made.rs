@@ -229,12 +229,14 @@ fn wrong_answers_are_refused_by_one_line_that_names_the_flag() {
     let out = directory.path().join("pair");
     let good =
         ["--out", out.to_str().unwrap(), "--server", "a=127.0.0.1", "--server", "b=127.0.0.2", "--witness", "127.0.0.3:7410"];
-    let wrong: [(&str, &str, &str); 9] = [
+    let wrong: [(&str, &str, &str); 11] = [
         ("b=127.0.0.2", "b=127.0.0.1", "--server"),
         ("b=127.0.0.2", "a=127.0.0.2", "server.pair"),
         ("b=127.0.0.2", "witness=127.0.0.2", "--server"),
         ("b=127.0.0.2", "b/c=127.0.0.2", "server.pair"),
         ("b=127.0.0.2", "b=0.0.0.0", "--server"),
+        ("b=127.0.0.2", "b=fd00::2", "from IPv4 to IPv6"),
+        ("", "--store=postgres://duplex@db/duplex", "put {server} where their names differ"),
         ("127.0.0.3:7410", "0.0.0.0:7410", "--witness"),
         ("--witness", "", "--witness"),
         ("", "--store=mysql://x", "--store"),

@@ -29,7 +29,10 @@ impl From<invariants::Finding> for Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, table, key, expected, found } = self;
-        write!(f, "{check}: {table} {key}: expected {expected}, found {found}")
+        // The journal as a whole has no table and no key.
+        let place = [*table, key.as_str()].into_iter().filter(|part| !part.is_empty() && part != check);
+        let place: String = place.map(|part| format!(" {part}")).collect();
+        write!(f, "{check}:{place}{} expected {expected}, found {found}", if place.is_empty() { "" } else { ":" })
     }
 }
 
@@ -85,30 +88,40 @@ pub struct Comparison {
     pub positions_equal: bool,
     /// Both journals are the same up to this sequence; `None` if they differ or share no record.
     pub journals_equal_up_to: Option<u64>,
+    /// What could not be compared, and why; breaks no promise.
+    pub notes: Vec<String>,
     pub findings: Vec<Finding>,
 }
 
 /// The whole audit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Nothing was found.
+    /// Nothing was found, and every named server was checked.
     pub holds: bool,
-    /// Every table has the same digest on both servers, at one position; `None` for one server.
+    /// Every table has the same digest on both servers, at one position; `None` where one server, or two positions, cannot tell.
     pub digests_equal: Option<bool>,
+    /// Servers that were named and not checked, and why.
+    pub unchecked: Vec<String>,
     pub servers: Vec<ServerReport>,
     pub comparison: Option<Comparison>,
 }
 
 impl Report {
     pub(super) fn of(servers: Vec<ServerReport>, comparison: Option<Comparison>) -> Self {
-        let digests_equal = comparison.as_ref().map(|comparison| {
+        let compared = comparison.as_ref().filter(|comparison| comparison.notes.is_empty());
+        let digests_equal = compared.map(|comparison| {
             let tables = servers.iter().map(|server| &server.tables);
             comparison.positions_equal && tables.clone().zip(tables.skip(1)).all(|(one, other)| one == other)
         });
         let holds = servers.iter().all(|server| server.findings.is_empty())
             && comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty())
             && digests_equal != Some(false);
-        Self { holds, digests_equal, servers, comparison }
+        Self { holds, digests_equal, unchecked: Vec::new(), servers, comparison }
+    }
+
+    /// An audit that was asked for more servers than it could check does not hold.
+    pub(super) fn without(self, unchecked: String) -> Self {
+        Self { holds: false, unchecked: vec![unchecked], ..self }
     }
 
     /// All findings, with the server they are of.
@@ -138,8 +151,31 @@ impl fmt::Display for Report {
                 writeln!(f, "both stores hold the same rows")?;
             }
             comparison.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
+            comparison.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         }
-        let count = self.findings().count();
-        if self.holds { f.write_str("everything holds") } else { write!(f, "{count} things are not as promised") }
+        self.unchecked.iter().try_for_each(|unchecked| writeln!(f, "{unchecked}"))?;
+        let whole = self.unchecked.is_empty() && self.comparison.as_ref().is_none_or(|comparison| comparison.notes.is_empty());
+        match (self.findings().count(), self.digests_equal) {
+            (0, Some(false)) => f.write_str("the servers differ"),
+            (0, _) if whole => f.write_str("everything holds"),
+            (0, _) => f.write_str("everything that could be checked holds"),
+            (count, _) => write!(f, "{count} things are not as promised"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_its_check_table_and_key_once_each() {
+        let finding = |check, table, key: &str| {
+            let (expected, found) = ("this".into(), "that".into());
+            Finding { check, table, key: key.into(), expected, found }.to_string()
+        };
+        assert_eq!(finding("I1", "account", "1001"), "I1: account 1001: expected this, found that");
+        assert_eq!(finding("journal", "journal", "7"), "journal: 7: expected this, found that");
+        assert_eq!(finding("journal", "journal", ""), "journal: expected this, found that");
     }
 }

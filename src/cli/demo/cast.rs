@@ -106,7 +106,7 @@ impl Cast {
 
     pub(super) fn last_words(&self, log: &str) -> String {
         let words = self.words(log);
-        let last = words.lines().last().unwrap_or("failed without a word");
+        let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("failed without a word");
         // This process says its own name before the whole line.
         last.strip_prefix("duplex: ").unwrap_or(last).to_owned()
     }

@@ -119,6 +119,11 @@ fn write_report(file: &Path, report: &Report) -> Result<(), Failure> {
 }
 
 fn run_outside(args: Args) -> Result<(), Failure> {
+    if let Some(file) = &args.report {
+        // Said before the story and not after its half a minute.
+        let opened = std::fs::File::options().create(true).append(true).open(file);
+        opened.map_err(|e| Failure::usage(format!("--report {}: {e}", file.display())))?;
+    }
     let directory = tempfile::Builder::new().prefix("duplex-demo-").tempdir();
     let directory = directory.map_err(|e| Failure::failed(format!("cannot make a directory for the demo: {e}")))?;
     let outcome = match args.network {

@@ -37,7 +37,7 @@ impl Rules {
 }
 
 /// What is wrong in one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BadRow {
     /// Line of the file at which the row begins, from 1.
     pub line: u64,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::batch::{Batch, Batches};
-use super::check::{BAD_ROWS_SHOWN_MAX, Checked, Rules, check};
+use super::check::{BAD_ROWS_SHOWN_MAX, BadRow, Checked, Rules, check};
 use super::progress::Progress;
 use super::source::Source;
 use crate::cli::client::{Desk, Reach, command_id_of, new_command_id};
@@ -71,6 +71,20 @@ struct Summary {
     already: u64,
     skipped: u64,
     seconds: f64,
+    /// Nothing was to be imported; `skipped` is what an import with --skip-bad would leave out.
+    checked_only: bool,
+    /// No business day was open, so the service was not asked about any row.
+    unasked: bool,
+}
+
+/// Why nothing was imported, for programs: the first [`BAD_ROWS_SHOWN_MAX`] mistakes of the file, or refusals of the service.
+#[derive(Debug, Default, serde::Serialize)]
+struct Mistakes<'a> {
+    rows: u64,
+    imported: u64,
+    bad_rows: u64,
+    mistakes: &'a [BadRow],
+    refused: &'a [Refused],
 }
 
 /// Checks and imports.
@@ -87,18 +101,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let mut desk = Desk::new(service, terminal);
         let greeting = desk.hello().await?;
         let checked = checked(args, &source, &Rules::of(&greeting, jiff::Zoned::now().date()))?;
-        let only_checked = Summary { rows: checked.rows, skipped: checked.bad.len() as u64, ..Summary::default() };
+        let (rows, bad) = (checked.rows, checked.bad.len() as u64);
+        let only_checked = Summary { rows, skipped: bad, checked_only: true, ..Summary::default() };
         if greeting.day.is_none() {
             let closed = "no business day is open: open the day first, members join on a day";
-            return if args.check_only { Ok(only_checked) } else { Err(Failure::refused(closed)) };
+            return if args.check_only { Ok(Summary { unasked: true, ..only_checked }) } else { Err(Failure::refused(closed)) };
         }
         desk.sign_in(&args.staff, &password).await?;
         let progress = Progress::new("checked", checked.rows);
         let mut sending = Sending { desk, source: &source, checked: &checked, progress, skip_bad: args.skip_bad };
-        if !args.skip_bad {
-            sending.ask().await?;
+        // An import with --skip-bad is told of each row that the service refuses when it sends it.
+        let asked = if args.check_only || !args.skip_bad { sending.ask().await? } else { Asked::default() };
+        if asked.refused > 0 && !args.skip_bad {
+            return Err(asked.mistakes(args, rows));
         }
-        if args.check_only { Ok(only_checked) } else { sending.run().await }
+        if args.check_only { Ok(Summary { skipped: bad + asked.refused, ..only_checked }) } else { sending.run().await }
     })?;
     if args.json { print_json(&summary) } else { print_line(&summary.to_string()) }
 }
@@ -115,6 +132,9 @@ fn checked(args: &Args, source: &Source, rules: &Rules) -> Result<Checked, Failu
     }
     if !checked.bad.is_empty() && !args.skip_bad {
         let (bad_rows, rows) = (checked.bad.len(), checked.rows);
+        if args.json {
+            print_json(&Mistakes { rows, bad_rows: bad_rows as u64, mistakes: &checked.shown, ..Mistakes::default() })?;
+        }
         return Err(bad(format!("{bad_rows} of {rows} rows are bad; nothing was imported (--skip-bad imports the others)")));
     }
     Ok(checked)
@@ -141,6 +161,43 @@ impl RefusedRow {
     }
 }
 
+/// A row of the file that the service would not take.
+#[derive(Debug, serde::Serialize)]
+struct Refused {
+    row: u64,
+    code: String,
+    text_en: String,
+}
+
+/// What the service said of all rows.
+#[derive(Debug, Default)]
+struct Asked {
+    refused: u64,
+    /// The first [`BAD_ROWS_SHOWN_MAX`] of them.
+    shown: Vec<Refused>,
+}
+
+impl Asked {
+    fn hear(&mut self, row: u64, RefusedRow { code, text_en, .. }: RefusedRow) {
+        self.refused += 1;
+        if self.shown.len() < BAD_ROWS_SHOWN_MAX {
+            eprintln!("row {row}: {code} {text_en}");
+            self.shown.push(Refused { row, code, text_en });
+        }
+    }
+
+    fn mistakes(&self, args: &Args, rows: u64) -> Failure {
+        let Self { refused, shown } = self;
+        let told = match args.json {
+            true => print_json(&Mistakes { rows, bad_rows: *refused, refused: shown, ..Mistakes::default() }),
+            false => Ok(()),
+        };
+        let reason =
+            format!("the service refuses {refused} of {rows} rows; nothing was imported (--skip-bad imports the others)");
+        told.err().unwrap_or_else(|| Failure::refused(reason))
+    }
+}
+
 struct Sending<'a> {
     desk: Desk,
     source: &'a Source,
@@ -154,8 +211,8 @@ impl Sending<'_> {
     ///
     /// A run that was cut off left whole batches from the start of the file: their rows are there already and are no mistakes. A row
     /// that is there and stands behind one that is not was never this file's.
-    async fn ask(&mut self) -> Result<(), Failure> {
-        let (mut batches, mut begun, mut refused) = (Batches::of(self.source, self.checked), true, 0);
+    async fn ask(&mut self) -> Result<Asked, Failure> {
+        let (mut batches, mut begun, mut asked) = (Batches::of(self.source, self.checked), true, Asked::default());
         while let Some(batch) = batches.take()? {
             let heard = self.desk.settle(&new_command_id()?, "import_members", &batch.question()).await?;
             if heard.answer.status != Status::Ok {
@@ -166,25 +223,16 @@ impl Sending<'_> {
             begun &= verdict.present.len() == batch.rows.len();
             let present = verdict.present.into_iter().filter(|_| !begun).map(RefusedRow::present);
             for bad in verdict.refused.into_iter().chain(present) {
-                refused += 1;
-                if refused <= BAD_ROWS_SHOWN_MAX {
-                    let row = batch.rows.get(bad.row).map_or(0, |(number, _)| *number);
-                    eprintln!("row {row}: {} {}", bad.code, bad.text_en);
-                }
+                asked.hear(batch.rows.get(bad.row).map_or(0, |(number, _)| *number), bad);
             }
             self.progress.advance(batch.last());
         }
         self.progress.finish();
-        if refused > BAD_ROWS_SHOWN_MAX {
-            eprintln!("and {} more", refused - BAD_ROWS_SHOWN_MAX);
+        let unseen = asked.refused - asked.shown.len() as u64;
+        if unseen > 0 {
+            eprintln!("and {unseen} more");
         }
-        if refused > 0 {
-            let rows = self.checked.rows;
-            return Err(Failure::refused(format!(
-                "the service refuses {refused} of {rows} rows; nothing was imported (--skip-bad imports the others)"
-            )));
-        }
-        Ok(())
+        Ok(asked)
     }
 
     /// Sends the rows in their order, one command after the other: member numbers follow the file.
@@ -241,7 +289,11 @@ impl Sending<'_> {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rows, imported, already, skipped, seconds } = self;
+        let Self { rows, imported, already, skipped, seconds, checked_only, unasked } = self;
+        if *checked_only {
+            let asked = if *unasked { "; the service was not asked: no business day is open" } else { "" };
+            return write!(f, "{rows} rows checked, {} can be imported, {skipped} are bad{asked}", rows - skipped);
+        }
         write!(f, "{imported} of {rows} rows imported in {seconds:.1} s ({already} were there already, {skipped} left out)")
     }
 }

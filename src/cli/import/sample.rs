@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use crate::cli::{Exit, Failure};
+use crate::cli::Failure;
 
 /// Eight digits number the cards.
 const ROWS_MAX: u64 = 10_000_000;
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
     write(out, args).map_err(|e| match e.kind() {
-        std::io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, message: String::new() },
+        std::io::ErrorKind::BrokenPipe => Failure::nobody_reads(),
         _ => Failure::failed(format!("cannot write to standard output: {e}")),
     })
 }

@@ -95,6 +95,12 @@ fn two_servers(given: &[NamedAddress]) -> Result<[NamedAddress; 2], Failure> {
             return refuse(format!("{address} cannot be a server's own address"));
         }
     }
+    if first.address.is_ipv4() != second.address.is_ipv4() {
+        let (one, other) = (first.address, second.address);
+        return refuse(format!(
+            "{one} and {other}: one server cannot reach the other from IPv4 to IPv6; give both the same kind"
+        ));
+    }
     if first.address == second.address {
         let hint = "on one machine take 127.0.0.1 and 127.0.0.2";
         return refuse(format!("both servers have the address {}; {hint}", first.address));
@@ -169,6 +175,10 @@ impl Answers<'_> {
         }
         let url = self.args.store.replace("{server}", name);
         match Place::parse(&url) {
+            Ok(Place::Postgres(_)) if url == self.args.store => {
+                let reason = "names one database for both servers; each needs its own: put {server} where their names differ";
+                Err(Failure::usage(format!("--store: {reason}")))
+            }
             Ok(Place::Postgres(_)) => Ok(url),
             Ok(Place::Sqlite(_)) => Err(Failure::usage("--store: give just `sqlite`; its file lies in the data directory")),
             Err(error) => Err(Failure::usage(format!("--store: {error}"))),

@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::client::{Client, Reach, Service, Terminal};
-use super::{Exit, Failure, interrupted, print_json, print_line, rolls, runtime};
+use super::{Failure, interrupted, print_json, print_line, rolls, runtime};
 use crate::ledger::rows::TerminalKind;
 
 mod cards;
@@ -102,7 +102,7 @@ impl Mix {
 /// Runs the load and prints its report.
 ///
 /// # Errors
-/// Bad arguments; a history that cannot be written; commands that stayed unsettled (exit code 4); Ctrl-C, after the report.
+/// Bad arguments; a history that cannot be written; after the report, what [`judge`] says of it.
 pub fn run(args: Args) -> Result<(), Failure> {
     check(&args)?;
     let terminals = rolls::take(&args.terminals_file, args.mix.kinds(), args.terminals)?;
@@ -116,16 +116,28 @@ pub fn run(args: Args) -> Result<(), Failure> {
     } else {
         print_line(&report.to_string())?
     }
+    judge(&report)
+}
+
+/// A run with an acknowledgement has done its work whatever else was refused: mixes meet empty accounts.
+fn judge(report: &Report) -> Result<(), Failure> {
+    let Report { unsettled, unreached, not_admitted, acknowledged, refused, last_trouble, .. } = report;
     if report.interrupted {
         return Err(Failure::interrupted());
     }
-    if report.not_admitted > 0 {
-        let (count, why) = (report.not_admitted, report.last_trouble);
-        return Err(Failure::refused(format!("{count} greeting(s) of terminals were not welcomed: {why}")));
+    if *unsettled > 0 {
+        return Err(Failure::unsettled(format!("{unsettled} command(s) stayed without an answer")));
     }
-    match report.unsettled {
-        0 => Ok(()),
-        count => Err(Failure { exit: Exit::Unsettled, message: format!("{count} command(s) stayed without an answer") }),
+    if *unreached > 0 {
+        // A greeting changes nothing, so nothing is unknown.
+        return Err(Failure::failed(format!("{unreached} greeting(s) of terminals were never answered: {last_trouble}")));
+    }
+    if *not_admitted > 0 {
+        return Err(Failure::refused(format!("{not_admitted} greeting(s) of terminals were not welcomed: {last_trouble}")));
+    }
+    match (acknowledged, refused) {
+        (0, 1..) => Err(Failure::refused(format!("all {refused} command(s) were refused"))),
+        _ => Ok(()),
     }
 }
 

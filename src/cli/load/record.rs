@@ -92,10 +92,16 @@ impl Record {
         self.hold_back(&Event::Unsettled { at_us, command_id: command_id.to_owned(), tries: unsettled.tries });
     }
 
-    /// A terminal that never came to its first command, and why.
+    /// A terminal whose greeting was refused, and why.
     pub(super) fn not_admitted(&mut self, why: &str) {
         self.report.not_admitted += 1;
         self.report.last_trouble = why.to_owned();
+    }
+
+    /// A terminal whose greeting was never answered, and what it met.
+    pub(super) fn unreached(&mut self, why: &str) {
+        self.report.unreached += 1;
+        self.not_admitted(why);
     }
 
     /// Writes what was held back and works out the report.

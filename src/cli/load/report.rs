@@ -25,6 +25,8 @@ pub struct Report {
     pub unsettled: u64,
     /// Greetings (`hello`) refused or never answered.
     pub not_admitted: u64,
+    /// Of these, never answered.
+    pub unreached: u64,
     /// What the last command that was given up, or the last greeting, had met.
     pub last_trouble: String,
     /// From the first sending to the final answer.

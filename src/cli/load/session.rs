@@ -42,7 +42,7 @@ impl Session {
                 false
             }
             Err(unsettled) => {
-                self.record.borrow_mut().not_admitted(&unsettled.last);
+                self.record.borrow_mut().unreached(&unsettled.last);
                 false
             }
         }

@@ -10,6 +10,7 @@ use super::client::{Desk, Heard, Reach, Terminal, new_command_id};
 use super::{Exit, Failure, block_on, print_json, print_line};
 use crate::model::Status;
 
+mod help;
 mod outstanding;
 
 use outstanding::Outstanding;
@@ -19,7 +20,7 @@ use outstanding::Outstanding;
 /// A command's id is saved before it is sent. If no answer comes, the next run settles that command first: it sends the same id
 /// again, so that nothing is done twice and nothing stays in doubt.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = help::long())]
 pub struct Args {
     #[command(flatten)]
     reach: Reach,

@@ -13,6 +13,7 @@ use crate::model::Bad;
 pub mod authenticate;
 pub mod authorise_payout;
 pub mod begin_close;
+pub mod bodies;
 pub mod close_day;
 pub mod complete_payout;
 pub mod deposit;

@@ -1,0 +1,48 @@
+//! Commands end with the code that `duplex --help` lists.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::{Act, Service, duplex, stderr, stdout, terminals_file};
+
+/// A load of one terminal for a second.
+fn load(address: SocketAddr, directory: &Path) -> Output {
+    let (address, terminals) = (address.to_string(), terminals_file(directory));
+    let history = directory.join("history.jsonl");
+    let arguments = ["load", "--plain", "--address", &address, "--terminals-file", &terminals, "--terminals", "1"];
+    let rest = ["--seconds", "1", "--rate", "20", "--patience", "0", "--history", history.to_str().unwrap()];
+    duplex(&[&arguments[..], &rest[..]].concat())
+}
+
+#[test]
+fn a_load_that_reaches_nobody_failed_and_one_that_was_only_refused_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = load(closed, directory.path());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 greeting(s) of terminals were never answered"), "{}", stderr(&output));
+
+    std::fs::remove_file(directory.path().join("history.jsonl")).unwrap();
+    let service = Service::start(vec![Act::Refuse("CARD_UNKNOWN"); 100]);
+    let output = load(service.address, directory.path());
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("command(s) were refused"), "{}", stderr(&output));
+}
+
+#[test]
+fn whoever_stops_reading_ends_a_command_without_a_word() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
+    let mut child =
+        command.args(["import", "sample", "--rows", "100000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(141), ""));
+}
+
+#[test]
+fn a_demo_whose_report_cannot_be_written_does_not_begin() {
+    let output = duplex(&["demo", "--report", "/nope/report.json"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("--report /nope/report.json"), "{}", stderr(&output));
+}
