@@ -136,10 +136,12 @@ macro_rules! stored_table {
             fn get(conn: &mut $crate::store::StoreConnection, ($($key,)+): &Self::Key) -> diesel::QueryResult<Option<Self>> {
                 use diesel::prelude::*;
                 use $crate::{schema::$table, store::column::Column as _, store::table::on_either};
+                // Not `first`: its LIMIT is a bind value, and SQLite compiles a statement anew whenever such a one is bound. A whole
+                // key has one row at most.
                 let found = on_either!(conn => $table::table
                     $(.filter($table::$key.eq($key.plain())))+
                     .select(($($table::$all,)+))
-                    .first(conn)
+                    .get_result(conn)
                     .optional())?;
                 found.map(stored_table!(@restore $table $($all),+)).transpose()
             }
