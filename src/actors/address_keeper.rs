@@ -89,6 +89,8 @@ struct Held {
     since: Instant,
     announce_at: Instant,
     refresh_at: Instant,
+    /// The kernel ends it here unless it is refreshed before.
+    kept_until: Instant,
 }
 
 struct Keeping {
@@ -163,6 +165,7 @@ impl Keeping {
             since: now,
             announce_at: now + next_announcement(Duration::ZERO),
             refresh_at: now + limits::ALIAS_REFRESH,
+            kept_until: now + limits::ALIAS_LIFETIME,
         });
     }
 
@@ -177,7 +180,16 @@ impl Keeping {
         if now >= self.held[index].refresh_at {
             self.held[index].refresh_at = now + limits::ALIAS_REFRESH;
             let added = self.add(address).await;
+            if added.is_ok() {
+                self.held[index].kept_until = now + limits::ALIAS_LIFETIME;
+            }
             self.tell_failure(added);
+        }
+        if now >= self.held[index].kept_until {
+            // The kernel has ended it: the interface is gone, or refuses. It is taken anew as soon as that works.
+            warn!(self.log, "lost the address: it could not be refreshed"; "address" => address.to_string());
+            self.held.remove(index);
+            return;
         }
         if now >= self.held[index].announce_at {
             self.announce(address);
@@ -242,6 +254,7 @@ impl Keeping {
         match told {
             Ok(AddressNews::Removed { address }) => {
                 for held in self.held.iter_mut().filter(|held| held.address == address) {
+                    warn!(self.log, "the address was removed, not by this program; it is put back"; "address" => address.to_string());
                     (held.refresh_at, held.since, held.announce_at) = (now, now, now);
                 }
             }

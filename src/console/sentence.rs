@@ -101,8 +101,11 @@ pub fn arbiter_is_silent(view: &View, now: Moment) -> bool {
     view.arbiter_error.is_some() || view.arbiter_heard.is_some_and(|heard| now.since(heard) > ARBITER_SILENCE_MS_MAX)
 }
 
-/// Whether so much waits for the store that commands are not let in. (So many bytes stop them too, and are not published.)
+/// Whether the store fails, or so much waits for it that commands are not let in. (So many bytes stop them too, and are not published.)
 fn is_behind(board: &Board) -> bool {
+    if board.store_fails() {
+        return true;
+    }
     // The applied one first: it never passes the other, so the difference is never less than it was.
     let applied = board.applied().0;
     board.confirmed().0.saturating_sub(applied) >= limits::UNAPPLIED_ENTRIES_MAX as u64

@@ -75,6 +75,17 @@ fn a_store_that_does_not_follow_is_told_while_commands_are_not_let_in() {
 }
 
 #[test]
+fn a_store_that_fails_is_said_at_once_and_no_longer_once_it_works() {
+    let board = board();
+    for set in [Board::set_applying_fails, Board::set_reading_fails] {
+        set(&board, true);
+        assert_eq!(said(&view(Mode::Pair), &board, HALL_1, 0).3, "yellow");
+        set(&board, false);
+        assert_eq!(said(&view(Mode::Pair), &board, HALL_1, 0).3, "green");
+    }
+}
+
+#[test]
 fn a_server_that_should_hold_a_service_address_and_holds_none_says_so_after_a_moment() {
     let line = "端末がこのサーバに接続できません。ネットワークを確認してください。 / \
         Terminals cannot reach this server. Check its network.";
