@@ -200,6 +200,7 @@ impl Round {
             return;
         }
         self.peer_stored = beat.stored;
+        self.board.set_peer_said(beat.stored);
         let events = self.watching.health.borrow_mut().heard(clock::now(), beat);
         self.board.set_lease_until(self.watching.health.borrow().lease_until());
         tell(&self.coordinator, &self.shown, events);

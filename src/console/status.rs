@@ -75,6 +75,7 @@ struct Arbiter {
 struct Takeover {
     at: Option<String>,
     took_ms: u64,
+    may_be_lost: Option<u64>,
 }
 
 pub(super) async fn status(console: Data<Console>, _: NoQuery) -> HttpResponse {
@@ -104,7 +105,11 @@ impl Console {
             confirmed: board.confirmed().0,
             applied: board.applied().0,
             peer_stored: board.peer_stored().0,
-            last_takeover: view.last_takeover.map(|last| Takeover { at: time_text(last.at), took_ms: last.took_ms }),
+            last_takeover: view.last_takeover.map(|last| Takeover {
+                at: time_text(last.at),
+                took_ms: last.took_ms,
+                may_be_lost: last.may_be_lost,
+            }),
             addresses: view.addresses,
             conflicts: view.conflicts,
             actors: (self.parts.tree)().children,

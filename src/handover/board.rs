@@ -14,6 +14,7 @@ pub struct Board {
     stored: AtomicU64,
     peer_stored: AtomicU64,
     peer_applied: AtomicU64,
+    peer_said: AtomicU64,
     confirmed: AtomicU64,
     told: AtomicU64,
     applied: AtomicU64,
@@ -55,6 +56,7 @@ impl Board {
         executed set_executed "Numbered by DataUpdater, or received from the holder.",
         peer_stored set_peer_stored "Durable in the peer's journal, by its word and with our own digest.",
         peer_applied set_peer_applied "In the peer's store, by its word.",
+        peer_said set_peer_said "Durable in the peer's journal by its last heartbeat, whatever this server holds of it.",
         confirmed set_confirmed "Entries up to here may be acknowledged and applied.",
         told set_told "Confirmed by the holder's word, while this server follows one; else 0.",
     }

@@ -37,6 +37,8 @@ pub struct Takeover {
     pub at: UnixMs,
     /// From the loss of the peer to the open gate, milliseconds.
     pub took_ms: u64,
+    /// Entries that the lost Main had stored by its last word and this server had not; `async` only, where it acknowledged them.
+    pub may_be_lost: Option<u64>,
 }
 
 impl Shown {

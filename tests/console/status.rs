@@ -45,7 +45,7 @@ fn status_tells_of_arbiter_takeover_and_conflicts() {
     house.shown.update(|view| {
         view.arbiter_heard = Some(clock::now());
         view.register = Some(register);
-        view.last_takeover = Some(Takeover { at: UnixMs(0), took_ms: 287 });
+        view.last_takeover = Some(Takeover { at: UnixMs(0), took_ms: 287, may_be_lost: Some(3) });
         view.conflicts = vec!["02:00:00:00:00:01".into()];
     });
     let status = house.get("/api/v1/status").json();

@@ -75,6 +75,8 @@ fn a_tail_that_nobody_was_told_of_is_kept_readable_and_cut_when_the_dead_main_re
 #[test]
 fn in_async_every_answer_says_one_and_a_dead_main_that_returns_keeps_its_tail_and_stays_out() {
     let (mut pair, _, mut load, window) = main_dies_with_a_tail(Site { asynchronous: true, patient: true, ..Site::default() });
+    assert!(pair.servers[HALL_2].has_said("acknowledged entries may be lost"), "the takeover says what it may cost");
+    let may_be_lost = pair.status(HALL_2)["last_takeover"]["may_be_lost"].as_u64().unwrap();
     pair.start(HALL_1);
     pair.wait_until_said(HALL_1, "cannot cut the journal below", TAKEOVER_LIMIT);
     load.wait_for_answers(SOME);
@@ -83,6 +85,7 @@ fn in_async_every_answer_says_one_and_a_dead_main_that_returns_keeps_its_tail_an
     let evidence = judge_apart(&mut pair);
     assert!(evidence.stored_on(StoredOn::One) > 0 && evidence.stored_on(StoredOn::Both) == 0);
     assert!(evidence.only_on[HALL_1] > 0, "main acknowledged what only it had");
+    assert!((1..=evidence.only_on[HALL_1] as u64).contains(&may_be_lost), "{may_be_lost} of {}", evidence.only_on[HALL_1]);
     report(&pair, &evidence, window, evidence.only_on[HALL_1]);
 }
 

@@ -21,8 +21,14 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::Asking(epoch) => info!(log, "asking the arbiter for a solo epoch"; "epoch" => epoch.0),
             Story::TookOver(epoch) | Story::CarriedOnAlone(epoch) => {
                 let took_ms = self.lost_at.map_or(0, |lost| clock::now().since(lost));
-                self.shown.update(|view| view.last_takeover = Some(Takeover { at: clock::unix_now(), took_ms }));
                 let took_over = matches!(story, Story::TookOver(_));
+                let may_be_lost = (took_over && self.settings.asynchronous).then(|| self.said_beyond());
+                let takeover = Takeover { at: clock::unix_now(), took_ms, may_be_lost };
+                self.shown.update(|view| view.last_takeover = Some(takeover));
+                if let Some(entries @ 1..) = may_be_lost {
+                    warn!(log, "acknowledged entries may be lost: the other server had stored them, and this one has not";
+                        "entries_at_least" => entries, "last_here" => self.storage.board.stored().0);
+                }
                 if took_over {
                     self.storage.metrics.takeovers.inc();
                 }
@@ -45,6 +51,12 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::Sick => crit!(log, "this server cannot store any more: leaving to the other one"; "peer" => peer),
             Story::Stopped => info!(log, "stopping on request"),
         }
+    }
+
+    /// What the peer had stored by its last heartbeat beyond this journal; what it stored after that nobody here knows.
+    fn said_beyond(&self) -> u64 {
+        let board = &self.storage.board;
+        board.peer_said().0.saturating_sub(board.stored().0)
     }
 }
 
