@@ -3,16 +3,18 @@
 //! `duplex init` writes files that explain themselves; an unknown key is an error that names it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ServerId;
 
+mod kinds;
 pub mod limits;
 mod timing;
 
+pub use kinds::{Addresses, Arbiter};
 pub use timing::Timing;
 
 /// Everything that `duplex serve` needs to know.
@@ -65,30 +67,6 @@ pub struct Peer {
 pub struct HeartbeatPath {
     pub local: SocketAddr,
     pub peer: SocketAddr,
-}
-
-/// The third opinion.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
-pub enum Arbiter {
-    /// `duplex witness` on a third machine.
-    Witness { address: SocketAddr },
-}
-
-/// The two service addresses.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, tag = "manage", rename_all = "lowercase")]
-pub enum Addresses {
-    /// Added to `interface` as aliases by whoever serves them.
-    Alias {
-        interface: String,
-        main: Ipv4Addr,
-        sub: Ipv4Addr,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        gateway: Option<Ipv4Addr>,
-    },
-    /// Not moved by duplex: clients know both servers' own addresses (trials on one machine).
-    None,
 }
 
 /// Where terminals connect.
@@ -340,6 +318,11 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("10.0.0.2:7400", "10.0.0.2", "line 9: peer.address: invalid socket address"),
             ("local = \"10.0.0.1:7401\"", "local = 7", "line 10: peer.heartbeats[0].local: invalid type"),
             ("kind = \"witness\"", "kind = \"jury\"", "line 12: arbiter.kind: unknown variant"),
+            ("10.0.0.3:7410", "10.0.0.3", "line 13: arbiter.address: invalid socket address"),
+            ("main = \"10.0.0.100\"", "main = \"10.0.0.300\"", "line 17: addresses.main: invalid IPv4 address"),
+            ("interface = \"eth0\"", "nic = \"eth0\"", "line 16: addresses.nic: unknown field"),
+            ("interface = \"eth0\"", "", "line 14: addresses: manage = \"alias\" needs interface"),
+            ("manage = \"alias\"", "manage = \"none\"", "line 14: addresses: manage = \"none\" takes no interface"),
             ("url = ", "path = ", "line 24: store.path: unknown field"),
         ] {
             let error = refusal(from, to);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, Supervised};
-use slog::{Logger, info};
+use slog::{Logger, info, warn};
 
 use super::journal_writer::Written;
 use super::replication_applier::ConfirmedMoved;
@@ -78,6 +78,8 @@ pub struct DataUpdater<A: Application> {
     starting: Option<StartUpdating>,
     /// A timer will look at what waits.
     looking: bool,
+    /// Reads of the store that have failed in a row; a timer asks it again.
+    read_failures: u32,
 }
 
 struct Run<A: Application> {
@@ -96,8 +98,19 @@ struct Stalled<A: Application> {
 
 impl<A: Application> DataUpdater<A> {
     pub fn new(app: A, storage: Arc<Storage<A>>, neighbours: Neighbours, log: Logger) -> Self {
-        let (backlog, stalled, starting, looking) = (VecDeque::new(), None, None, false);
-        Self { app, storage, neighbours, log, store: None, run: None, backlog, stalled, starting, looking }
+        Self {
+            app,
+            storage,
+            neighbours,
+            log,
+            store: None,
+            run: None,
+            backlog: VecDeque::new(),
+            stalled: None,
+            starting: None,
+            looking: false,
+            read_failures: 0,
+        }
     }
 
     fn work(&mut self, ctx: &mut Context<Self>) {
@@ -128,6 +141,29 @@ impl<A: Application> DataUpdater<A> {
             None if !self.backlog.is_empty() || !self.storage.intake.is_empty() => ctx.notify(WorkWaiting),
             None => {}
         }
+    }
+
+    /// The store could not be read: one line for many failures, and a look each second, so that status is right on a quiet site too.
+    fn read_failed(&mut self, reason: &str) {
+        self.store = None;
+        self.read_failures += 1;
+        self.storage.board.set_reading_fails(true);
+        if self.read_failures.is_power_of_two() {
+            warn!(self.log, "a row could not be read: commands are told to try again";
+                "reason" => reason, "failures" => self.read_failures);
+        }
+    }
+
+    fn read_again(&mut self) {
+        self.read_failures = 0;
+        self.storage.board.set_reading_fails(false);
+    }
+
+    fn look_at_the_store(&mut self, ctx: &mut Context<Self>) {
+        if self.read_failures > 0 && with_store(&mut self.store, &self.storage.open_store, |store| store.applied()).is_ok() {
+            self.read_again();
+        }
+        ctx.run_later(limits::STORE_LOOK, Self::look_at_the_store);
     }
 
     /// The applier is told to make room before the tail is looked at again: what it does in between is told.
@@ -254,11 +290,16 @@ fn is_late<C>(work: &Work<C>, now: Moment) -> bool {
 
 impl<A: Application> Actor for DataUpdater<A> {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_later(limits::STORE_LOOK, Self::look_at_the_store);
+    }
 }
 
 impl<A: Application> Supervised for DataUpdater<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
         (self.run, self.store, self.starting, self.looking) = (None, None, None, false);
+        self.read_again();
         // What was being executed is gone, and its terminals repeat it; what only waited is told to.
         let mut outcome = Outcome::default();
         let stalled = self.stalled.take().map(|stalled| stalled.work);

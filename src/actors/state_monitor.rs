@@ -149,6 +149,7 @@ impl Round {
                 biased;
                 () = sleep_until(due) => {
                     fault::point("state-monitor/beat");
+                    self.tell_standstill(Instant::now() - due);
                     self.beat();
                     self.judge();
                     // From now, not from when it was due: late ticks must not come in a burst.
@@ -166,6 +167,13 @@ impl Round {
                     }
                 }
             }
+        }
+    }
+
+    /// What follows in the log is then this server's own doing, whatever it says of the other one.
+    fn tell_standstill(&self, late: std::time::Duration) {
+        if late.as_millis() >= u128::from(self.settings.patience.lease_ms) {
+            warn!(self.log, "this process stood still: stopped, or without a processor"; "ms" => late.as_millis() as u64);
         }
     }
 

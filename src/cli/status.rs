@@ -1,7 +1,7 @@
 //! `duplex status`: one sentence of state for each server, and its actors.
 
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub struct Status {
     pub sentence: Words,
     pub line: Words,
     pub shape: String,
+    pub colour: String,
     /// Service addresses that it holds.
     pub addresses: Vec<String>,
     pub peer: Peer,
@@ -106,7 +107,7 @@ pub struct Peer {
 /// Asks and prints.
 ///
 /// # Errors
-/// A server that does not answer, by address and reason.
+/// A server that does not answer, by address and reason; one that says of itself what is red.
 pub fn run(args: Args) -> Result<(), Failure> {
     let addresses = addresses(&args)?;
     if args.json {
@@ -129,7 +130,8 @@ fn addresses(args: &Args) -> Result<Vec<String>, Failure> {
         let config = Config::load(file).map_err(|e| Failure::usage(e.0))?;
         let port = config.http.listen.port();
         let own = match config.http.listen.ip() {
-            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // Its fixed address, which is that server's from every box.
+            ip if ip.is_unspecified() => config.peer.listen.ip(),
             ip => ip,
         };
         addresses.push(SocketAddr::new(own, port).to_string());
@@ -159,10 +161,19 @@ fn print_raw(addresses: &[String]) -> Result<(), Failure> {
             failed.get_or_insert_with(|| reason.clone());
             serde_json::json!({ "error": reason })
         });
+        if let (None, Some(why)) = (&failed, trouble(&answer)) {
+            failed = Some(why);
+        }
         answers.insert(address.clone(), answer);
     }
     super::print_json(&answers)?;
     failed.map_or(Ok(()), |reason| Err(Failure::failed(reason)))
+}
+
+/// What is red is no success: a script that watches must not have to read the sentence.
+fn trouble(answer: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (answer["colour"] == "red").then(|| format!("{}: {}", text(&answer["server"]), text(&answer["sentence"]["en"])))
 }
 
 async fn watch(addresses: Vec<String>) -> Result<(), Failure> {
@@ -181,7 +192,12 @@ fn draw(addresses: &[String]) -> (String, Option<String>) {
     let (mut text, mut failed) = (String::new(), None);
     for address in addresses {
         match ask(address).and_then(|raw| serde_json::from_value(raw).map_err(|e| format!("{address} gives no status: {e}"))) {
-            Ok(status) => write_status(&mut text, &status),
+            Ok(status) => {
+                write_status(&mut text, &status);
+                if failed.is_none() && status.colour == "red" {
+                    failed = Some(format!("{}: {}", status.server, status.sentence.en));
+                }
+            }
             Err(reason) => {
                 text.push_str(&format!("✖ {reason}\n\n"));
                 failed.get_or_insert(reason);

@@ -60,7 +60,8 @@ enum State {
     Backlog,
     /// This server should be reached at a service address, and holds none.
     NoAddress,
-    Decide,
+    /// Neither the peer nor the arbiter answers: nobody may serve.
+    NoArbiter,
     Stopped,
 }
 
@@ -75,7 +76,7 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let since_ms = look.wall.0.saturating_sub(view.since.0);
     match standing.mode {
         _ if !standing.can_acknowledge => State::Stopped,
-        Mode::Starting | Mode::Suspended if undecidable => State::Decide,
+        Mode::Starting | Mode::Suspended if undecidable => State::NoArbiter,
         Mode::Starting => State::Starting,
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog,
@@ -169,12 +170,9 @@ fn say(state: State, peer: &str) -> Sentence {
             '✖',
             "red",
         ),
-        State::Decide => (
-            ("判断待ち", "Waiting for your decision"),
-            ("片方の電源が切れていることを確かめてください。", "Make sure the other server is switched off."),
-            '✖',
-            "red",
-        ),
+        State::NoArbiter => {
+            (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS, '✖', "red")
+        }
         State::Stopped => {
             (("停止中", "Stopped"), ("会員サービスを利用できません。", "Member services are not available."), '✖', "red")
         }
@@ -198,6 +196,9 @@ fn kept(replication: ReplicationMode) -> (&'static str, &'static str) {
         ),
     }
 }
+
+const LOOK_AT_THE_WITNESS: (&str, &str) =
+    ("証人サーバの電源と、このサーバのネットワークを確認してください。", "Check the witness's power and this server's network.");
 
 /// What is said of a switch-over: silence, lease and grant together stay below a second.
 const SWITCHING_SECONDS: u64 = 1;

@@ -104,8 +104,8 @@ fn a_server_that_should_hold_a_service_address_and_holds_none_says_so_after_a_mo
 fn an_arbiter_heard_long_ago_helps_nobody_to_decide() {
     let heard = View { arbiter_heard: Some(Moment(0)), ..without_peer(Mode::Suspended) };
     let limit = ARBITER_SILENCE_MS_MAX as i64;
-    assert_ne!(said_at(&heard, ServerId::A, limit).0, "判断待ち / Waiting for your decision");
-    assert_eq!(said_at(&heard, ServerId::A, limit + 1).0, "判断待ち / Waiting for your decision");
+    assert_ne!(said_at(&heard, ServerId::A, limit).0, "停止中(証人サーバ応答なし) / Stopped (no answer from the witness)");
+    assert_eq!(said_at(&heard, ServerId::A, limit + 1).0, "停止中(証人サーバ応答なし) / Stopped (no answer from the witness)");
 }
 
 #[test]
@@ -149,10 +149,11 @@ fn a_switch_over_is_yellow_and_one_that_does_not_end_is_a_stop() {
 
 #[test]
 fn without_peer_and_arbiter_a_person_decides_and_is_told_what_to_make_sure_of() {
-    let line = "片方の電源が切れていることを確かめてください。 / Make sure the other server is switched off.";
+    let line =
+        "証人サーバの電源と、このサーバのネットワークを確認してください。 / Check the witness's power and this server's network.";
     for mode in [Mode::Starting, Mode::Suspended] {
         let cut_off = View { arbiter_error: Some("no answer".into()), ..without_peer(mode) };
-        says(&cut_off, "判断待ち / Waiting for your decision", line, '✖', "red");
+        says(&cut_off, "停止中(証人サーバ応答なし) / Stopped (no answer from the witness)", line, '✖', "red");
     }
 }
 

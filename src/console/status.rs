@@ -50,7 +50,7 @@ struct Peer {
     mode: Option<Mode>,
     reachable: bool,
     in_sync: bool,
-    /// Entries stored here that the peer has not told to have stored; `null` on a server that does not send them.
+    /// Entries stored here that the peer has not told to have stored; `null` on a server that does not send them, or has not heard it.
     lag_entries: Option<u64>,
     /// Age of the oldest of these; 0 if the peer lacks nothing; `null` where it is not known: stored before this server was started.
     lag_ms: Option<u64>,
@@ -127,9 +127,11 @@ impl Console {
 
     fn peer(&self, view: &View) -> Peer {
         let sends = view.standing.is_some_and(|standing| standing.role == Role::Main);
-        // The peer's first: it may only grow, so the difference is never more than it was.
-        let peer_stored = self.parts.board.peer_stored().0;
-        let lag_entries = sends.then(|| self.parts.board.stored().0.saturating_sub(peer_stored));
+        // The peer's first: it may only grow, so the difference is never more than it was. Without a stream its last heartbeat tells;
+        // a peer not heard since this server was started is behind by nobody knows how much.
+        let peer_stored = self.parts.board.peer_stored().max(self.parts.board.peer_said()).0;
+        let stored = self.parts.board.stored().0;
+        let lag_entries = (sends && (peer_stored > 0 || stored == 0)).then(|| stored.saturating_sub(peer_stored));
         Peer {
             name: self.server().peer.to_owned(),
             role: view.peer.map(|peer| peer.role),

@@ -39,7 +39,7 @@ fn a_file_of_which_the_service_refuses_one_row_changes_nothing_at_all() {
     let refused = import(&pair, &bad, &[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{said}");
-    assert!(said.contains("row 281: CARD_IN_USE") && said.contains("nothing was imported"), "{said}");
+    assert!(said.contains("line 282: CARD_IN_USE") && said.contains("nothing was imported"), "{said}");
     let good = rows_of(300, None);
     let good: Vec<&str> = good.iter().map(String::as_str).collect();
     assert_eq!(summary(&import(&pair, &good, &[])), [json!(300), json!(0), json!(0)]);
@@ -61,14 +61,14 @@ fn a_row_that_the_service_refuses_is_named_and_left_out_if_wished_and_a_rerun_re
     let refused = import(&pair, &rows, &[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        !refused.status.success() && said.contains("row 2") && said.contains("CARD_IN_USE") && said.contains("--skip-bad"),
+        !refused.status.success() && said.contains("line 3") && said.contains("CARD_IN_USE") && said.contains("--skip-bad"),
         "{said}"
     );
 
     let skipping = import(&pair, &rows, &["--skip-bad"]);
     let said = String::from_utf8_lossy(&skipping.stderr).into_owned();
     assert_eq!(summary(&skipping), [json!(2), json!(0), json!(1)], "{said}");
-    assert!(said.contains("row 2") && said.contains("left out"), "{said}");
+    assert!(said.contains("line 3") && said.contains("left out"), "{said}");
 
     assert_eq!(summary(&import(&pair, &rows, &["--skip-bad"])), [json!(2), json!(2), json!(1)]);
 }

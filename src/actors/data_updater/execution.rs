@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use slog::warn;
-
 use super::DataUpdater;
 use super::rows::RowsByKey;
 use crate::actors::{OpenStore, Reply, Work, fault};
@@ -53,18 +51,15 @@ impl<A: Application> DataUpdater<A> {
     pub(super) fn execute(&mut self, work: Work<A::Command>, found: Option<&A::Found>, outcome: &mut Outcome<A>) {
         fault::point("data-updater/execute");
         let decided = self.decide(&work.request, &work, found, outcome);
-        match &decided {
-            Err(Unavailable(_)) => self.storage.board.set_reading_fails(true),
-            // Opened again, so it answers again. What came from the cache alone says nothing.
-            Ok(_) if self.store.is_some() => self.storage.board.set_reading_fails(false),
-            Ok(_) => {}
+        // A connection that is there was opened again, so the store answers. What came from the cache alone says nothing.
+        if decided.is_ok() && self.read_failures > 0 && self.store.is_some() {
+            self.read_again();
         }
         match decided {
             Ok(Ended::Query(query)) => self.stall(work, query, outcome),
             Ok(ended) => self.answer(work, ended, outcome),
             Err(Unavailable(reason)) => {
-                warn!(self.log, "a row could not be read: the command is told to try again"; "reason" => reason);
-                self.store = None;
+                self.read_failed(&reason);
                 self.answer(work, Ended::Retry(PairCode::Busy), outcome);
             }
         }

@@ -18,7 +18,7 @@ pub(super) struct Batches<'a> {
     record: csv::StringRecord,
     number: u64,
     /// Read, and too much for the batch before it.
-    next: Option<(u64, String)>,
+    next: Option<Line>,
 }
 
 impl<'a> Batches<'a> {
@@ -32,24 +32,25 @@ impl<'a> Batches<'a> {
     /// The file is not what it was when it was checked.
     pub fn take(&mut self) -> Result<Option<Batch>, Failure> {
         let mut batch = Batch::default();
-        while let Some((number, row)) = self.take_row()? {
-            if batch.is_full_with(&row) {
-                self.next = Some((number, row));
+        while let Some(line) = self.take_row()? {
+            if batch.is_full_with(&line.row) {
+                self.next = Some(line);
                 return Ok(Some(batch));
             }
-            batch.push(number, row);
+            batch.push(line);
         }
         Ok(Some(batch).filter(|batch| !batch.rows.is_empty()))
     }
 
-    fn take_row(&mut self) -> Result<Option<(u64, String)>, Failure> {
+    fn take_row(&mut self) -> Result<Option<Line>, Failure> {
         if let Some(next) = self.next.take() {
             return Ok(Some(next));
         }
         while self.reader.read_record(&mut self.record).map_err(|e| Failure::failed(e.to_string()))? {
             self.number += 1;
             if !self.checked.bad.contains(&self.number) {
-                return Ok(Some((self.number, encode(self.checked, &self.record)?)));
+                let line = self.record.position().map_or(0, csv::Position::line);
+                return Ok(Some(Line { number: self.number, line, row: encode(self.checked, &self.record)? }));
             }
         }
         Ok(None)
@@ -63,11 +64,20 @@ fn encode(checked: &Checked, record: &csv::StringRecord) -> Result<String, Failu
     serde_json::to_string(&row).map_err(|e| Failure::failed(format!("cannot encode a row: {e}")))
 }
 
+/// One row of the file.
+pub(super) struct Line {
+    /// Number of the row, from 1.
+    pub number: u64,
+    /// Line of the file at which it begins, as mistakes in the file are told.
+    pub line: u64,
+    /// A JSON object.
+    row: String,
+}
+
 /// Rows of one command.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Numbers in the file, from 1, and JSON objects.
-    pub rows: Vec<(u64, String)>,
+    pub rows: Vec<Line>,
     bytes: usize,
 }
 
@@ -76,17 +86,17 @@ impl Batch {
         self.rows.len() as u64 == ROWS_PER_COMMAND || self.bytes + row.len() + 1 > BODY_BYTES_MAX
     }
 
-    fn push(&mut self, number: u64, row: String) {
-        self.bytes += row.len() + 1;
-        self.rows.push((number, row));
+    fn push(&mut self, line: Line) {
+        self.bytes += line.row.len() + 1;
+        self.rows.push(line);
     }
 
     pub fn first(&self) -> u64 {
-        self.rows.first().map_or(0, |(number, _)| *number)
+        self.rows.first().map_or(0, |line| line.number)
     }
 
     pub fn last(&self) -> u64 {
-        self.rows.last().map_or(0, |(number, _)| *number)
+        self.rows.last().map_or(0, |line| line.number)
     }
 
     pub fn body(&self) -> String {
@@ -99,7 +109,7 @@ impl Batch {
     }
 
     fn joined(&self) -> String {
-        let rows: Vec<&str> = self.rows.iter().map(|(_, row)| row.as_str()).collect();
+        let rows: Vec<&str> = self.rows.iter().map(|line| line.row.as_str()).collect();
         rows.join(",")
     }
 
@@ -111,7 +121,7 @@ impl Batch {
 
     pub fn refused(&self, heard: &Heard, imported: u64) -> Failure {
         let rows = match self.place(heard) {
-            Some(place) => format!("row {}", self.rows[place].0),
+            Some(place) => format!("line {}", self.rows[place].line),
             None => format!("rows {} to {}", self.first(), self.last()),
         };
         let refusal = heard.refusal("import_members").message;
@@ -130,11 +140,11 @@ mod tests {
         let mut batch = Batch::default();
         for number in 1..=ROWS_PER_COMMAND {
             assert!(!batch.is_full_with("{}"));
-            batch.push(number, "{}".to_owned());
+            batch.push(Line { number, line: number + 1, row: "{}".to_owned() });
         }
         assert!(batch.is_full_with("{}"));
         let mut long = Batch::default();
-        long.push(1, "x".repeat(40 << 10));
+        long.push(Line { number: 1, line: 2, row: "x".repeat(40 << 10) });
         assert!(long.is_full_with(&"x".repeat(20 << 10)));
     }
 }

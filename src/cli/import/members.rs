@@ -164,7 +164,8 @@ impl RefusedRow {
 /// A row of the file that the service would not take.
 #[derive(Debug, serde::Serialize)]
 struct Refused {
-    row: u64,
+    /// Line of the file at which the row begins.
+    line: u64,
     code: String,
     text_en: String,
 }
@@ -178,11 +179,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn hear(&mut self, row: u64, RefusedRow { code, text_en, .. }: RefusedRow) {
+    fn hear(&mut self, line: u64, RefusedRow { code, text_en, .. }: RefusedRow) {
         self.refused += 1;
         if self.shown.len() < BAD_ROWS_SHOWN_MAX {
-            eprintln!("row {row}: {code} {text_en}");
-            self.shown.push(Refused { row, code, text_en });
+            eprintln!("line {line}: {code} {text_en}");
+            self.shown.push(Refused { line, code, text_en });
         }
     }
 
@@ -223,7 +224,7 @@ impl Sending<'_> {
             begun &= verdict.present.len() == batch.rows.len();
             let present = verdict.present.into_iter().filter(|_| !begun).map(RefusedRow::present);
             for bad in verdict.refused.into_iter().chain(present) {
-                asked.hear(batch.rows.get(bad.row).map_or(0, |(number, _)| *number), bad);
+                asked.hear(batch.rows.get(bad.row).map_or(0, |line| line.line), bad);
             }
             self.progress.advance(batch.last());
         }
@@ -271,8 +272,9 @@ impl Sending<'_> {
                 Status::Rejected if heard.answer.repeated && !self.skip_bad => attempt += 1,
                 Status::Rejected | Status::Retry => match batch.place(&heard).filter(|_| self.skip_bad) {
                     Some(place) => {
-                        let (row, _) = batch.rows.remove(place);
-                        eprintln!("row {row}: {}; left out", heard.refusal("import_members").message);
+                        let line = batch.rows.remove(place).line;
+                        let text = heard.whole["text_en"].as_str().unwrap_or_default();
+                        eprintln!("line {line}: {} {text}; left out", heard.answer.code);
                         summary.skipped += 1;
                         (attempt, left_out) = (0, left_out + 1);
                     }
