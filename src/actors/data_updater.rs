@@ -155,7 +155,9 @@ impl<A: Application> DataUpdater<A> {
     }
 
     fn read_again(&mut self) {
-        self.read_failures = 0;
+        if std::mem::take(&mut self.read_failures) > 0 {
+            info!(self.log, "the store answers again");
+        }
         self.storage.board.set_reading_fails(false);
     }
 
@@ -245,7 +247,10 @@ impl<A: Application> DataUpdater<A> {
             } else {
                 match with_store(&mut self.store, &self.storage.open_store, |store| store.query(&stalled.query)) {
                     Ok(found) => self.execute(stalled.work, Some(&found), &mut outcome),
-                    Err(_) => self.answer(stalled.work, Ended::Retry(PairCode::Busy), &mut outcome),
+                    Err(error) => {
+                        self.read_failed(&error.to_string());
+                        self.answer(stalled.work, Ended::Retry(PairCode::Busy), &mut outcome);
+                    }
                 }
             }
         }

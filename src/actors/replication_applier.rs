@@ -244,7 +244,9 @@ impl<A: Application> ReplicationApplier<A> {
         self.storage.board.set_applying_fails(applied.is_err());
         match applied {
             Ok(more) => {
-                self.failures = 0;
+                if std::mem::take(&mut self.failures) > 0 {
+                    info!(self.log, "applies again");
+                }
                 if more {
                     ctx.notify(ConfirmedMoved);
                 }
