@@ -1,45 +1,89 @@
 //! Fault injection: with the feature `fault-injection`, any actor can be made to panic at any message, by the environment.
 //!
 //! `DUPLEX_FAULT=<actor>/<message>:<n>` panics at the n-th time (1 is the first); several are separated by commas. With `@<file>`
-//! behind it, times count once that file exists. Without the feature, [`point`] is nothing.
+//! behind it, times count while that file exists. With `=<file>` it does not panic: it makes that file and stands still until the
+//! file is gone again, so that a test holds this server at a place, and another's fault (`@` the same file) meets it there.
+//! Without the feature, [`point`] is nothing.
 
 /// A place where a test may want this process to fail.
 #[cfg(not(feature = "fault-injection"))]
 pub fn point(_name: &str) {}
 
-/// A place where a test may want this process to fail.
-///
-/// # Panics
-/// At the place and time that `DUPLEX_FAULT` names.
 #[cfg(feature = "fault-injection")]
-pub fn point(name: &str) {
+pub use injected::point;
+
+#[cfg(feature = "fault-injection")]
+mod injected {
+    use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    /// Longer than a test needs to see the file, below what the supervisors take for a hanging handler (10 s).
+    const STANDSTILL_MAX: Duration = Duration::from_secs(5);
+    const LOOK: Duration = Duration::from_millis(5);
 
     struct Fault {
         name: String,
         /// The passage that fails.
         nth: u64,
         passed: AtomicU64,
-        /// Passages count once it exists.
-        file: Option<String>,
+        kind: Kind,
     }
-    static WANTED: OnceLock<Vec<Fault>> = OnceLock::new();
 
-    let wanted = WANTED.get_or_init(|| {
-        let faults = std::env::var("DUPLEX_FAULT").unwrap_or_default();
-        let read = |fault: &str| {
-            let (name, rest) = fault.split_once(':')?;
-            let (nth, file) = rest.split_once('@').map_or((rest, None), |(nth, file)| (nth, Some(file.to_owned())));
-            Some(Fault { name: name.to_owned(), nth: nth.parse().ok()?, passed: AtomicU64::new(0), file })
-        };
-        faults.split(',').filter_map(read).collect()
-    });
-    let is_due =
-        |fault: &&Fault| fault.name == name && fault.file.as_ref().is_none_or(|file| std::path::Path::new(file).exists());
-    for fault in wanted.iter().filter(is_due) {
-        if fault.passed.fetch_add(1, Ordering::SeqCst) + 1 == fault.nth {
-            panic!("fault injected at {name}");
+    enum Kind {
+        Panic,
+        PanicWhile(PathBuf),
+        StandStill(PathBuf),
+    }
+
+    impl Fault {
+        /// Nothing if it is not written as it should be.
+        fn read(text: &str) -> Option<Self> {
+            let (name, rest) = text.split_once(':')?;
+            let (nth, kind) = match (rest.split_once('@'), rest.split_once('=')) {
+                (Some((nth, file)), _) => (nth, Kind::PanicWhile(file.into())),
+                (None, Some((nth, file))) => (nth, Kind::StandStill(file.into())),
+                (None, None) => (rest, Kind::Panic),
+            };
+            Some(Self { name: name.to_owned(), nth: nth.parse().ok()?, passed: AtomicU64::new(0), kind })
+        }
+
+        fn counts(&self) -> bool {
+            match &self.kind {
+                Kind::Panic | Kind::StandStill(_) => true,
+                Kind::PanicWhile(file) => file.exists(),
+            }
+        }
+    }
+
+    /// A place where a test may want this process to fail.
+    ///
+    /// # Panics
+    /// At the place and time that `DUPLEX_FAULT` names.
+    pub fn point(name: &str) {
+        static WANTED: OnceLock<Vec<Fault>> = OnceLock::new();
+
+        let wanted = WANTED.get_or_init(|| {
+            let faults = std::env::var("DUPLEX_FAULT").unwrap_or_default();
+            faults.split(',').filter_map(Fault::read).collect()
+        });
+        for fault in wanted.iter().filter(|fault| fault.name == name && fault.counts()) {
+            if fault.passed.fetch_add(1, Ordering::SeqCst) + 1 == fault.nth {
+                match &fault.kind {
+                    Kind::Panic | Kind::PanicWhile(_) => panic!("fault injected at {name}"),
+                    Kind::StandStill(file) => stand_still(file),
+                }
+            }
+        }
+    }
+
+    fn stand_still(file: &Path) {
+        std::fs::write(file, "").expect("the file of a standstill can be made");
+        let until = Instant::now() + STANDSTILL_MAX;
+        while file.exists() && Instant::now() < until {
+            thread::park_timeout(LOOK);
         }
     }
 }
