@@ -12,10 +12,13 @@ use crate::model::ServerId;
 
 mod kinds;
 pub mod limits;
+mod lines;
 mod timing;
 
 pub use kinds::{Addresses, Arbiter};
 pub use timing::Timing;
+
+use lines::{Refusal, one_line, refuse};
 
 /// Everything that `duplex serve` needs to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -179,7 +182,7 @@ impl Config {
         let document = toml::Deserializer::parse(text).map_err(|e| ConfigError(one_line(text, "", &e)))?;
         let config: Self = serde_path_to_error::deserialize(document)
             .map_err(|e| ConfigError(one_line(text, &e.path().to_string(), e.inner())))?;
-        config.validate()?;
+        config.validate().map_err(|refusal| ConfigError(refusal.at_its_line(text)))?;
         Ok(config)
     }
 
@@ -192,14 +195,14 @@ impl Config {
         &self.server.pair[id.index()]
     }
 
-    fn validate(&self) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), Refusal> {
         self.validate_names()?;
         self.validate_paths()?;
         self.validate_addresses()?;
         self.timing.validate()
     }
 
-    fn validate_names(&self) -> Result<(), ConfigError> {
+    fn validate_names(&self) -> Result<(), Refusal> {
         let [first, second] = &self.server.pair;
         if first == second {
             return refuse("server.pair", format!("names {first:?} twice; the two servers need different names"));
@@ -216,7 +219,13 @@ impl Config {
         Ok(())
     }
 
-    fn validate_paths(&self) -> Result<(), ConfigError> {
+    fn validate_paths(&self) -> Result<(), Refusal> {
+        let Arbiter::Witness { address: witness } = &self.arbiter;
+        for (key, reached) in [("peer.address", &self.peer.address), ("arbiter.address", witness)] {
+            if reached.port() == 0 {
+                return refuse(key, format!("{reached}: nobody can be reached at port 0"));
+            }
+        }
         if self.peer.listen == self.peer.address {
             return refuse("peer.address", format!("{} is this server's own peer.listen", self.peer.address));
         }
@@ -232,7 +241,7 @@ impl Config {
         }
     }
 
-    fn validate_addresses(&self) -> Result<(), ConfigError> {
+    fn validate_addresses(&self) -> Result<(), Refusal> {
         let Addresses::Alias { interface, main, sub, .. } = &self.addresses else { return Ok(()) };
         if main == sub {
             return refuse("addresses.sub", format!("{sub} is also addresses.main; the pair needs two service addresses"));
@@ -255,19 +264,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn refuse<T>(key: &str, reason: String) -> Result<T, ConfigError> {
-    Err(ConfigError(format!("{key}: {reason}")))
-}
-
-/// The TOML parser draws a picture over several lines; a config error is one line, with the key where one is known.
-fn one_line(text: &str, key: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let line = line.map_or(String::new(), |line| format!("line {line}: "));
-    // The path of the whole file is ".".
-    let key = if key.is_empty() || key == "." { String::new() } else { format!("{key}: ") };
-    format!("{line}{key}{}", error.message().replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -324,28 +320,17 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("interface = \"eth0\"", "", "line 14: addresses: manage = \"alias\" needs interface"),
             ("manage = \"alias\"", "manage = \"none\"", "line 14: addresses: manage = \"none\" takes no interface"),
             ("url = ", "path = ", "line 24: store.path: unknown field"),
+            ("[http]", "[timing]\nlease_ms = 400\n[http]", "line 22: timing.lease_ms: must be shorter"),
+            ("[http]", "[timing]\nsilence_ms = 200\n[http]", "line 21: timing.lease_ms: must be shorter"),
+            ("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"", "line 18: addresses.sub: 10.0.0.2 is a server's own"),
+            ("10.0.0.3:7410", "10.0.0.3:0", "line 13: arbiter.address: 10.0.0.3:0: nobody"),
+            ("\"hall-2\"]", "\"hall-1\"]", "line 4: server.pair: names \"hall-1\" twice"),
         ] {
             let error = refusal(from, to);
             assert!(error.starts_with(said), "{from} -> {to}: {error}");
         }
         assert!(refusal("[http]", "[http").starts_with("line 21"));
         assert!(refusal("url = \"sqlite:/var/lib/duplex/store.db\"", "").contains("store: missing field `url`"));
-    }
-
-    #[test]
-    fn the_same_server_name_twice_is_refused() {
-        assert!(refusal("\"hall-2\"]", "\"hall-1\"]").contains("twice"));
-    }
-
-    #[test]
-    fn a_lease_as_long_as_the_silence_is_refused() {
-        let error = refusal("[http]", "[timing]\nlease_ms = 400\n[http]");
-        assert!(error.starts_with("timing.lease_ms"), "{error}");
-    }
-
-    #[test]
-    fn a_service_address_that_is_a_fixed_address_is_refused() {
-        assert!(refusal("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"").starts_with("addresses.sub"));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 #[path = "support/pair.rs"]
 mod pair;
 
+#[path = "support/postgres.rs"]
+mod postgres;
+
 #[path = "abuse/behind.rs"]
 mod behind;
 #[path = "abuse/crowds.rs"]
@@ -20,3 +23,5 @@ mod link;
 mod requests;
 #[path = "abuse/starts.rs"]
 mod starts;
+#[path = "abuse/stores.rs"]
+mod stores;

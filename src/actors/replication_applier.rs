@@ -241,6 +241,23 @@ impl<A: Application> ReplicationApplier<A> {
         self.storage.board.begin_applying();
         let applied = self.apply_batch();
         self.last_batch = Some(Instant::now());
+        self.settle(applied, ctx);
+    }
+
+    /// A store to which nothing is to be applied may be away all the same, and status says so before it is needed.
+    fn look_at_the_store(&mut self, ctx: &mut Context<Self>) {
+        let is_idle = self.last_batch.is_none_or(|last| last.elapsed() >= limits::STORE_LOOK);
+        if self.waiting || !is_idle {
+            return;
+        }
+        let there = match &mut self.store {
+            Some(store) => store.applied().map(drop),
+            None => self.open(),
+        };
+        self.settle(there.map(|()| false), ctx);
+    }
+
+    fn settle(&mut self, applied: Result<bool, StoreError>, ctx: &mut Context<Self>) {
         self.storage.board.set_applying_fails(applied.is_err());
         match applied {
             Ok(more) => {
@@ -275,13 +292,13 @@ impl<A: Application> ReplicationApplier<A> {
     }
 }
 
-/// Trying again cannot help.
 /// What was cut off the journal had been applied: going on would leave its rows in the store for ever.
 fn another_history(before: Sequence) -> StoreError {
     let reason = format!("the store holds another history than the journal before entry {}", before.0);
     StoreError::Corrupt { place: "journal".into(), reason }
 }
 
+/// Trying again cannot help.
 fn is_poison(error: &StoreError) -> bool {
     match error {
         StoreError::Away { .. } | StoreError::Locked { .. } | StoreError::Full { .. } => false,
@@ -307,6 +324,7 @@ impl<A: Application> Actor for ReplicationApplier<A> {
                 applier.checkpoint(applied);
             }
         });
+        ctx.run_interval(limits::STORE_LOOK, Self::look_at_the_store);
     }
 }
 

@@ -57,7 +57,8 @@ pub const APPLIER_NICE: i32 = 5;
 pub const APPLY_BATCH_BYTES: usize = 4 << 20;
 /// Entries between two small checkpoints of the store's WAL.
 pub const CHECKPOINT_EVERY: u64 = 20_000;
-/// How often DataUpdater asks a store again that could not be read: before a person has read what status says of it.
+/// How often DataUpdater asks a store again that could not be read, and ReplicationApplier one to which nothing is to be applied:
+/// before a person has read what status says of it.
 pub const STORE_LOOK: Duration = Duration::from_secs(1);
 /// Bytes of the store's log that a reader may keep from being moved: some minutes of full load. Beyond, applying waits for the reader,
 /// and admission for applying.

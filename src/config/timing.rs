@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, limits, refuse};
+use super::limits;
+use super::lines::{Refusal, refuse};
 
 /// Milliseconds. The defaults were measured; change them together or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate(&self) -> Result<(), Refusal> {
         if self.heartbeat_ms == 0 || self.heartbeat_ms * 3 > self.lease_ms {
             return refuse("timing.heartbeat_ms", "must be above 0 and at most a third of lease_ms".into());
         }

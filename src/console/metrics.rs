@@ -74,7 +74,7 @@ impl Console {
         let (applied, confirmed) = (board.applied().0, board.confirmed().max(board.told()).0);
         to.executed.set(board.executed().0);
         to.stored.set(board.stored().0);
-        to.peer_stored.set(board.peer_stored().0);
+        to.peer_stored.set(board.peer_known().0);
         to.confirmed.set(board.confirmed().0);
         to.applied.set(applied);
         let lag = confirmed.saturating_sub(applied);

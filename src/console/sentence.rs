@@ -56,8 +56,8 @@ enum State {
     Restoring {
         percent: u64,
     },
-    /// The store does not follow, so commands are not let in.
-    Backlog,
+    /// The store does not follow: on Main commands are not let in, on Sub reports are old.
+    Backlog(Role),
     /// This server should be reached at a service address, and holds none.
     NoAddress,
     /// Neither the peer nor the arbiter answers: nobody may serve.
@@ -79,7 +79,7 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Starting | Mode::Suspended if undecidable => State::NoArbiter,
         Mode::Starting => State::Starting,
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
-        Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog,
+        Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
         Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::NoAddress,
         Mode::Pair => State::Pair(server.replication),
         Mode::Solo if reachable(view) => State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) },
@@ -155,12 +155,9 @@ fn say(state: State, peer: &str) -> Sentence {
             '◌',
             "blue",
         ),
-        State::Backlog => (
-            ("記録の反映が遅れています", "The records are not being applied"),
-            ("会員サービスをお待たせしています。サポートに連絡してください。", "Member services have to wait. Call support."),
-            '▲',
-            "yellow",
-        ),
+        State::Backlog(role) => {
+            (("記録の反映が遅れています", "The records are not being applied"), who_waits(role), '▲', "yellow")
+        }
         State::NoAddress => (
             ("サービス用アドレスを使えません", "The service address cannot be used"),
             (
@@ -184,6 +181,19 @@ fn say(state: State, peer: &str) -> Sentence {
     let fill = |text: &str| text.replace("{server}", peer).replace("{n}", &n.to_string());
     let both = |(ja, en): (&str, &str)| Both { ja: fill(ja), en: fill(en) };
     Sentence { sentence: both(sentence), line: both(line), shape, colour }
+}
+
+/// For whom a store that does not follow is a trouble.
+fn who_waits(role: Role) -> (&'static str, &'static str) {
+    match role {
+        Role::Sub => (
+            "このサーバの分析用データが古くなっています。サポートに連絡してください。",
+            "Data for analysis on this server are out of date. Call support.",
+        ),
+        Role::Main | Role::None => {
+            ("会員サービスをお待たせしています。サポートに連絡してください。", "Member services have to wait. Call support.")
+        }
+    }
 }
 
 /// Where an entry is when its terminal is told "done".

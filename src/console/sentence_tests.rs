@@ -72,6 +72,10 @@ fn a_store_that_does_not_follow_is_told_while_commands_are_not_let_in() {
         let said = said(&view, &board, HALL_1, 0);
         is(&said, "記録の反映が遅れています / The records are not being applied", line, '▲', "yellow");
     }
+    let mut sub = view(Mode::Pair);
+    sub.standing.as_mut().unwrap().role = Role::Sub;
+    let said = said(&sub, &board, HALL_1, 0);
+    assert!(said.1.ends_with("Data for analysis on this server are out of date. Call support."), "{said:?}");
 }
 
 #[test]

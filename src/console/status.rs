@@ -104,7 +104,7 @@ impl Console {
             stored: board.stored().0,
             confirmed: board.confirmed().0,
             applied: board.applied().0,
-            peer_stored: board.peer_stored().0,
+            peer_stored: board.peer_known().0,
             last_takeover: view.last_takeover.map(|last| Takeover {
                 at: time_text(last.at),
                 took_ms: last.took_ms,
@@ -127,9 +127,9 @@ impl Console {
 
     fn peer(&self, view: &View) -> Peer {
         let sends = view.standing.is_some_and(|standing| standing.role == Role::Main);
-        // The peer's first: it may only grow, so the difference is never more than it was. Without a stream its last heartbeat tells;
-        // a peer not heard since this server was started is behind by nobody knows how much.
-        let peer_stored = self.parts.board.peer_stored().max(self.parts.board.peer_said()).0;
+        // The peer's first: it may only grow, so the difference is never more than it was. A peer not heard since this server was
+        // started is behind by nobody knows how much.
+        let peer_stored = self.parts.board.peer_known().0;
         let stored = self.parts.board.stored().0;
         let lag_entries = (sends && (peer_stored > 0 || stored == 0)).then(|| stored.saturating_sub(peer_stored));
         Peer {

@@ -75,6 +75,11 @@ impl Board {
         self.stored.store(position.sequence.0, SeqCst);
     }
 
+    /// What the peer is known to have stored: by the stream, or, without one, by its last heartbeat. 0 if it was never heard.
+    pub fn peer_known(&self) -> Sequence {
+        self.peer_stored().max(self.peer_said())
+    }
+
     pub fn set_syncing_since(&self, since: Option<Moment>) {
         self.syncing_since.store(since.map_or(0, |since| since.0.max(1)), SeqCst);
     }

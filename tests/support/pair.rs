@@ -113,6 +113,13 @@ impl Pair {
         self
     }
 
+    /// Before that server is started.
+    pub fn store_in(&self, which: Which, url: &str) {
+        let text = fs::read_to_string(self.config_file(which)).unwrap();
+        let line = text.lines().find(|line| line.starts_with("url = ")).unwrap();
+        fs::write(self.config_file(which), text.replace(line, &format!("url = {url:?}"))).unwrap();
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.path().join("pair").join(name)
     }

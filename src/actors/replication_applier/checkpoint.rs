@@ -45,11 +45,9 @@ pub(super) fn thread<A: Application>(
     let work = move || {
         let mut store = None;
         for _ in requests {
-            let done = match store.take().map_or_else(|| open(), Ok) {
-                Ok(mut opened) => both_steps(opened.as_mut(), &log_of_store).map(|done| (opened, done)),
-                Err(error) => Err(error),
-            };
-            match done {
+            // A connection left over from before the store was away fails once, and says nothing of the store now.
+            let kept = store.take().and_then(|kept| both_steps(kept, &log_of_store).ok());
+            match kept.map_or_else(|| both_steps(open()?, &log_of_store), Ok) {
                 Ok((opened, checkpoint)) => {
                     store = Some(opened);
                     journal.do_send(StoreSynced(checkpoint.synced.sequence));
@@ -67,10 +65,14 @@ pub(super) fn thread<A: Application>(
 
 /// SQLite's log begins anew only when nothing was written behind what the checkpoint moved: the bulk is moved beside the applier,
 /// the little that it wrote meanwhile while it stands still. Without the second step the log of a busy store grows for ever.
-fn both_steps<A: Application>(store: &mut dyn Store<A>, log_of_store: &Log) -> Result<Checkpoint, StoreError> {
+fn both_steps<A: Application>(
+    mut store: Box<dyn Store<A>>,
+    log_of_store: &Log,
+) -> Result<(Box<dyn Store<A>>, Checkpoint), StoreError> {
     store.checkpoint()?;
-    let _still = log_of_store.stand_still();
+    let still = log_of_store.stand_still();
     let done = store.checkpoint()?;
     log_of_store.unmoved_bytes.store(done.unmoved_bytes, Relaxed);
-    Ok(done)
+    drop(still);
+    Ok((store, done))
 }
