@@ -17,7 +17,7 @@ use crate::actors::journal_writer::{self, JournalWriter};
 use crate::actors::replication_applier::{self, ConfirmedMoved, ReplicationApplier};
 use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
-use crate::actors::state_monitor::StateMonitor;
+use crate::actors::state_monitor::{AwaitedFrame, StateMonitor};
 use crate::actors::{Reply, Storage, address_keeper};
 use crate::config::limits;
 use crate::console::{Console, Parts};
@@ -193,10 +193,12 @@ fn start_tree(
         .actor({
             let (settings, board, shown) = (settings.clone(), Arc::clone(&board), Arc::clone(&shown));
             let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("state-monitor"));
-            let metrics = Arc::clone(&metrics);
+            let (metrics, storage) = (Arc::clone(&metrics), Arc::clone(&storage));
+            let awaited_frame: AwaitedFrame = Arc::new(move || storage.gate.awaited_frame());
             child("state-monitor", monitor_seat, &threads.control, move || {
                 let (board, shown, metrics) = (Arc::clone(&board), Arc::clone(&shown), Arc::clone(&metrics));
-                StateMonitor::new(settings.clone(), board, shown, metrics, coordinator.clone(), log.clone())
+                let awaited_frame = Arc::clone(&awaited_frame);
+                StateMonitor::new(settings.clone(), board, shown, metrics, awaited_frame, coordinator.clone(), log.clone())
             })
         })
         .actor({

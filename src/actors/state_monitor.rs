@@ -13,8 +13,8 @@ use super::fault;
 use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
-use crate::machines::health::{Health, Patience};
-use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Sequence, ServerId, Standing};
+use crate::machines::health::{Health, Patience, Reach};
+use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Role, Sequence, ServerId, Standing};
 use crate::telemetry::Metrics;
 use crate::wire::hearing::Hearing;
 use crate::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
@@ -43,6 +43,9 @@ pub struct LifeTold(pub LifeNews);
 #[rtype(result = "()")]
 pub struct Judged(pub Event);
 
+/// The frame of the stream that a terminal's answer waits for; 0 if none does.
+pub type AwaitedFrame = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 #[derive(Clone)]
 pub struct Settings {
     pub me: ServerId,
@@ -67,6 +70,7 @@ pub struct StateMonitor {
     board: Arc<Board>,
     shown: Arc<Shown>,
     metrics: Arc<Metrics>,
+    awaited_frame: AwaitedFrame,
     coordinator: Recipient<Judged>,
     log: Logger,
     watching: Rc<Watching>,
@@ -78,11 +82,12 @@ impl StateMonitor {
         board: Arc<Board>,
         shown: Arc<Shown>,
         metrics: Arc<Metrics>,
+        awaited_frame: AwaitedFrame,
         coordinator: Recipient<Judged>,
         log: Logger,
     ) -> Self {
         let watching = Rc::new(Watching::new(&settings, None));
-        Self { settings, board, shown, metrics, coordinator, log, watching }
+        Self { settings, board, shown, metrics, awaited_frame, coordinator, log, watching }
     }
 
     fn tell(&self, events: Vec<Event>) {
@@ -129,6 +134,7 @@ struct Round {
     board: Arc<Board>,
     shown: Arc<Shown>,
     metrics: Arc<Metrics>,
+    awaited_frame: AwaitedFrame,
     coordinator: Recipient<Judged>,
     log: Logger,
     paths: Paths,
@@ -216,12 +222,16 @@ impl Round {
 
     fn judge(&mut self) {
         let now = clock::now();
-        let pair = self.watching.standing.get().filter(|standing| standing.mode == Mode::Pair);
-        // Main knows by acknowledgements, Sub by heartbeats.
-        let peers = self.peer_stored.max(self.board.peer_stored());
+        let standing = self.watching.standing.get();
+        let in_pair = standing.is_some_and(|standing| standing.mode == Mode::Pair);
+        let follows = standing.is_some_and(|standing| standing.mode == Mode::Rejoining || standing.role == Role::Sub);
+        // Main knows by acknowledgements, Sub by heartbeats; whoever follows sends no frames, and waits for none.
+        let arrived = if follows { u64::MAX } else { self.board.frames_arrived() };
+        let peers = Reach { stored: self.peer_stored.max(self.board.peer_stored()), frame: arrived };
+        let wanted = Reach { stored: self.board.stored(), frame: (self.awaited_frame)() };
         let events = {
             let mut health = self.watching.health.borrow_mut();
-            health.progress(now, pair.is_some(), self.board.stored(), peers);
+            health.progress(now, in_pair, wanted, peers);
             health.tick(now)
         };
         let lag = self.lag.look(now, self.board.stored(), self.board.peer_stored());
@@ -250,6 +260,7 @@ impl Actor for StateMonitor {
             board: Arc::clone(&self.board),
             shown: Arc::clone(&self.shown),
             metrics: Arc::clone(&self.metrics),
+            awaited_frame: Arc::clone(&self.awaited_frame),
             coordinator: self.coordinator.clone(),
             log: self.log.clone(),
             paths,

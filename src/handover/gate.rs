@@ -122,6 +122,19 @@ impl<T> Gate<T> {
         }
     }
 
+    /// The frame whose coming to the peer the oldest answer waits for; for the answer to an entry that only the peer is still to store,
+    /// the next one. 0 if nobody waits for the peer.
+    pub fn awaited_frame(&self) -> u64 {
+        let inner = locked(&self.inner);
+        let (Rule::Both(_), Some(oldest)) = (inner.rule, inner.waiting.front()) else { return 0 };
+        if oldest.rests_on > self.board.stored() {
+            // It waits for this server's own disk.
+            return 0;
+        }
+        let next = || self.board.frames_arrived() + 1;
+        oldest.frame.unwrap_or_else(|| if oldest.rests_on > self.board.peer_stored() { next() } else { 0 })
+    }
+
     pub fn len(&self) -> usize {
         locked(&self.inner).waiting.len()
     }
@@ -209,6 +222,24 @@ mod tests {
         stored(&board, 0, 9);
         gate.pass(Moment(0));
         assert!(locked(&seen).is_empty());
+    }
+
+    #[test]
+    fn the_frame_that_the_oldest_answer_waits_for_is_known_if_only_the_peer_keeps_it() {
+        let (gate, board, _) = gate();
+        gate.set(Rule::Both(Epoch(1)), Moment(0));
+        stored(&board, 4, 4);
+        board.set_frames_arrived(8);
+        assert_eq!(gate.awaited_frame(), 0, "nobody waits");
+        gate.wait([waiting(1, 5, None)], Moment(0));
+        assert_eq!(gate.awaited_frame(), 0, "for the own disk");
+        stored(&board, 5, 4);
+        assert_eq!(gate.awaited_frame(), 9);
+        gate.flush();
+        gate.wait([waiting(2, 4, Some(12))], Moment(0));
+        assert_eq!(gate.awaited_frame(), 12);
+        gate.set(Rule::Own(Epoch(2)), Moment(0));
+        assert_eq!(gate.awaited_frame(), 0, "the peer is not needed");
     }
 
     #[test]

@@ -18,6 +18,21 @@ pub struct Patience {
     pub beats_remembered: usize,
 }
 
+/// How far something is: what this server waits for, or what it knows of the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Durable up to here.
+    pub stored: Sequence,
+    /// The stream's frames up to here have come to the peer; 0 where nobody waits for one.
+    pub frame: u64,
+}
+
+impl Reach {
+    fn covers(self, wanted: Self) -> bool {
+        self.stored >= wanted.stored && self.frame >= wanted.frame
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Health {
     patience: Patience,
@@ -32,8 +47,8 @@ pub struct Health {
     granting: bool,
     granted_until: Moment,
     leases_out_told: bool,
-    /// The peer has not stored this far since then.
-    behind: Option<(Sequence, Moment)>,
+    /// The peer has not come this far since then.
+    behind: Option<(Reach, Moment)>,
     in_pair: bool,
     loss: Option<Loss>,
     /// Whether any verdict was told. Until then the listener may believe what an earlier life of this monitor told it.
@@ -135,15 +150,19 @@ impl Health {
         self.judge(now)
     }
 
-    /// How far each journal is durable. Judged in a Pair only: a follower may be far behind. Whoever is lost by it makes this server
-    /// leave its Pair, and stays lost until it has stored what it was waited for: leaving disproves nothing.
-    pub fn progress(&mut self, now: Moment, in_pair: bool, own: Sequence, peers: Sequence) {
+    /// How far the peer is, and how far it should be. Judged in a Pair only: a follower may be far behind. Whoever is lost by it makes
+    /// this server leave its Pair, and stays lost until it has reached what was waited for: leaving disproves nothing.
+    pub fn progress(&mut self, now: Moment, in_pair: bool, wanted: Reach, peers: Reach) {
         let was_in_pair = std::mem::replace(&mut self.in_pair, in_pair);
-        let reached = self.behind.is_none_or(|(wanted, _)| peers >= wanted);
-        if peers >= own || (!in_pair && (reached || self.loss != Some(Loss::NotStoring))) {
+        let is_lost = self.loss == Some(Loss::NotStoring);
+        let awaited = self.behind.map_or(Reach::default(), |(awaited, _)| awaited);
+        let reached = peers.covers(awaited);
+        // Terminals that gave up waiting for a frame take back nothing once the peer is lost by it.
+        let frame = if is_lost { wanted.frame.max(awaited.frame) } else { wanted.frame };
+        if peers.covers(Reach { frame, ..wanted }) || (!in_pair && (reached || !is_lost)) {
             self.behind = None;
         } else if in_pair && (reached || !was_in_pair) {
-            self.behind = Some((own, now));
+            self.behind = Some((wanted, now));
         }
     }
 
@@ -295,13 +314,26 @@ mod tests {
         assert_eq!(health.heard(Moment(10_900), &reborn)[0], Event::PeerBack);
     }
 
+    fn stored(sequence: u64) -> Reach {
+        Reach { stored: Sequence(sequence), frame: 0 }
+    }
+
+    fn frame(frame: u64) -> Reach {
+        Reach { stored: Sequence(5), frame }
+    }
+
     /// Looks at (moment, in a Pair, stored here, stored there), hearing the peer each time, and gives all verdicts.
     fn verdicts(looks: &[(u64, bool, u64, u64)]) -> Vec<Event> {
+        let reaches = looks.iter().map(|&(at, in_pair, own, peers)| (at, in_pair, stored(own), stored(peers)));
+        verdicts_on(&reaches.collect::<Vec<_>>())
+    }
+
+    fn verdicts_on(looks: &[(u64, bool, Reach, Reach)]) -> Vec<Event> {
         let mut health = health();
-        let judge = |&(at, in_pair, own, peers): &(u64, bool, u64, u64)| {
+        let judge = |&(at, in_pair, wanted, peers): &(u64, bool, Reach, Reach)| {
             let now = Moment(10_000 + at);
             let mut events = health.heard(now, &beat(at, None));
-            health.progress(now, in_pair, Sequence(own), Sequence(peers));
+            health.progress(now, in_pair, wanted, peers);
             events.extend(health.tick(now));
             events
         };
@@ -325,6 +357,18 @@ mod tests {
         assert_eq!(verdicts(&[&lost[..], &[(925, false, 9, 5)]].concat()), [BACK, LOST, BACK]);
     }
 
+    /// The peer has stored everything, by its heartbeats, and nothing comes through the stream any more: nobody could read.
+    #[test]
+    fn a_peer_that_no_awaited_frame_reaches_is_lost_until_one_does() {
+        let lost = [(0, true, frame(7), frame(6)), (350, true, frame(7), frame(6)), (375, false, frame(0), frame(6))];
+        assert_eq!(verdicts_on(&lost), [BACK, LOST]);
+        assert_eq!(verdicts_on(&[&lost[..], &[(400, false, frame(0), frame(7))]].concat()), [BACK, LOST, BACK]);
+        let steady = (0..100).map(|n| (n * 100, true, frame(n + 1), frame(n))).collect::<Vec<_>>();
+        assert_eq!(verdicts_on(&steady), [BACK]);
+        let unasked = [(0, true, frame(0), frame(6)), (900, true, frame(0), frame(6))];
+        assert_eq!(verdicts_on(&unasked), [BACK], "nobody waits");
+    }
+
     #[test]
     fn back_in_the_pair_a_peer_gets_as_long_again_to_store() {
         let again =
@@ -338,7 +382,7 @@ mod tests {
         for i in 0..100 {
             let now = Moment(10_000 + i * 100);
             health.heard(now, &beat(i, None));
-            health.progress(now, true, Sequence(10 + i), Sequence(9 + i));
+            health.progress(now, true, stored(10 + i), stored(9 + i));
             assert_eq!(health.tick(now), vec![]);
         }
     }

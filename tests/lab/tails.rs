@@ -105,3 +105,20 @@ fn main_whose_entries_never_arrive_goes_on_alone_though_both_hear_each_other() {
     let evidence = judge(&mut pair, &mut teller);
     say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(cut_us, served_us)));
 }
+
+/// At night somebody only asks: no entry shows that the other server is out of reach.
+#[test]
+fn main_that_is_only_asked_goes_on_alone_once_its_frames_do_not_arrive() {
+    let mut pair = Pair::at_work();
+    pair.stop_entries(HALL_1, true);
+    let (asked_us, mut teller) = (now_us(), pair.teller());
+    teller.learn_the_rates(pair.client());
+    let waited_ms = (now_us() - asked_us) / 1000;
+    assert!(pair.servers[HALL_1].has_said("carrying on alone"), "who answered, and by what right?");
+    assert_eq!((pair.serving(), pair.holders(SUB_ADDRESS)), (Some(HALL_1), vec![HALL_1]));
+    pair.stop_entries(HALL_1, false);
+    pair.wait_for_pair();
+    teller.deal(pair.client(), 1);
+    judge(&mut pair, &mut teller);
+    say(&format!("{}: a question waited {waited_ms} ms", pair.scenario));
+}

@@ -75,7 +75,8 @@ impl Teller {
         }
     }
 
-    fn learn_the_rates(&mut self, client: &LabBox) {
+    /// A greeting, which changes no data.
+    pub fn learn_the_rates(&mut self, client: &LabBox) {
         let hello = self.request("hello", "{}");
         let answer = self.settle(client, &hello);
         self.terminal.rate_table_ver = answer["body"]["rate_table"]["version"].as_i64();

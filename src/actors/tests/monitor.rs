@@ -1,7 +1,10 @@
 //! StateMonitor: a peer that falls silent, dies, comes back.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::*;
-use crate::actors::state_monitor::{GrantLeases, Judged, LifeTold, Settings, Stand, StateMonitor};
+use crate::actors::state_monitor::{AwaitedFrame, GrantLeases, Judged, LifeTold, Settings, Stand, StateMonitor};
 use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
@@ -34,6 +37,7 @@ struct Stage {
     judged: Heard<Judged>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    awaited: Arc<AtomicU64>,
     peer: tokio::net::UdpSocket,
     key: HeartbeatKey,
     number: u64,
@@ -49,9 +53,13 @@ async fn stage() -> Stage {
     let (recipient, judged) = ear::<Judged>();
     let (board, shown, metrics) =
         (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], Default::default()));
-    let monitor = StateMonitor::new(settings, Arc::clone(&board), shown, Arc::clone(&metrics), recipient, quiet()).start();
+    let awaited = Arc::new(AtomicU64::new(0));
+    let looked_at = Arc::clone(&awaited);
+    let awaited_frame: AwaitedFrame = Arc::new(move || looked_at.load(SeqCst));
+    let (on, measured) = (Arc::clone(&board), Arc::clone(&metrics));
+    let monitor = StateMonitor::new(settings, on, shown, measured, awaited_frame, recipient, quiet()).start();
     monitor.send(Stand(standing())).await.unwrap();
-    Stage { monitor, judged, board, metrics, peer, key, number: 0 }
+    Stage { monitor, judged, board, metrics, awaited, peer, key, number: 0 }
 }
 
 impl Stage {
@@ -132,6 +140,20 @@ async fn a_peer_that_falls_silent_is_lost_after_the_silence_limit() {
     pass(100).await;
     assert_eq!(stage.events().last(), Some(&Event::PeerLost(Loss::Silent)));
     assert!(stage.board.lease_until() < clock::now(), "the lease ended before the silence did");
+}
+
+#[actix::test]
+async fn a_peer_that_an_awaited_frame_does_not_reach_is_lost_though_it_is_heard() {
+    let mut stage = stage().await;
+    stage.heard_once().await;
+    stage.awaited.store(1, SeqCst);
+    while stage.events().last() != Some(&Event::PeerLost(Loss::NotStoring)) {
+        stage.answer_one(true).await;
+    }
+    stage.board.set_frames_arrived(1);
+    while stage.events().last() != Some(&Event::PeerBack) {
+        stage.answer_one(true).await;
+    }
 }
 
 #[actix::test]
