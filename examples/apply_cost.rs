@@ -7,7 +7,8 @@ mod history;
 
 use std::time::{Duration, Instant};
 
-use duplex::store::{CHECKPOINT_EVERY_ENTRIES, StoreError, open};
+use duplex::config::limits::CHECKPOINT_EVERY;
+use duplex::store::{StoreError, open};
 use history::{Bare, History};
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         elapsed += started.elapsed();
         longest = longest.max(started.elapsed());
         behind += BATCH as u64;
-        if behind >= CHECKPOINT_EVERY_ENTRIES {
+        if behind >= CHECKPOINT_EVERY {
             flushing += cpu_of(|| beside.checkpoint())?;
             behind = 0;
         }

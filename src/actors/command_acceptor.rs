@@ -109,15 +109,17 @@ impl<A: Application> CommandAcceptor<A> {
     }
 
     fn listen(&self, ctx: &mut Context<Self>) {
-        let listener = self.listener.borrow().as_ref().map(std::net::TcpListener::try_clone);
-        let Some(Ok(listener)) = listener else { return };
-        let accept = accept_terminals(
-            Rc::clone(&self.edge),
-            listener,
-            self.listening.tls.clone(),
-            self.alive.subscribe(),
-            self.log.clone(),
-        );
+        let Some(cloned) = self.listener.borrow().as_ref().map(std::net::TcpListener::try_clone) else { return };
+        // Registered here, not in the task: whatever fails is tried again.
+        let listener = match cloned.and_then(TcpListener::from_std) {
+            Ok(listener) => listener,
+            Err(error) => {
+                error!(self.log, "cannot listen for terminals; trying again"; "reason" => error.to_string());
+                ctx.run_later(limits::ACCEPT_RETRY, |acceptor, ctx| acceptor.listen(ctx));
+                return;
+            }
+        };
+        let accept = accept_terminals(Rc::clone(&self.edge), listener, self.listening.tls.clone(), self.alive.subscribe());
         ctx.spawn(accept.into_actor(self).map(|(), _, _| ()));
         info!(self.log, "listens for terminals"; "address" => self.listening.address.to_string(),
             "tls" => self.listening.tls.is_some());
@@ -126,18 +128,10 @@ impl<A: Application> CommandAcceptor<A> {
 
 async fn accept_terminals<A: Application>(
     edge: Rc<Edge<A>>,
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     alive: watch::Receiver<()>,
-    log: Logger,
 ) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            error!(log, "cannot listen for terminals"; "reason" => error.to_string());
-            return;
-        }
-    };
     let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
     loop {
         let Ok((tcp, _)) = listener.accept().await else {

@@ -52,7 +52,7 @@ pub struct CeaseUpdating;
 #[rtype(result = "()")]
 pub struct AppliedMoved;
 
-/// Commands executed before the next message is looked at: a batch of this size takes about 2 ms.
+/// Commands taken from the intake at once: executing that many deposits takes about 2 ms.
 const BATCH_MAX: usize = 256;
 
 /// Everybody that the updater tells something.
@@ -128,7 +128,7 @@ impl<A: Application> DataUpdater<A> {
         let mut outcome = Outcome::default();
         while let Some(work) = self.backlog.pop_front() {
             self.execute(work, None, &mut outcome);
-            if self.stalled.is_some() {
+            if self.stalled.is_some() || began.elapsed() >= limits::BATCH_TIME_MAX {
                 break;
             }
         }
@@ -162,7 +162,7 @@ impl<A: Application> DataUpdater<A> {
     }
 
     fn look_at_the_store(&mut self, ctx: &mut Context<Self>) {
-        if self.read_failures > 0 && with_store(&mut self.store, &self.storage.open_store, |store| store.applied()).is_ok() {
+        if self.read_failures > 0 && with_store(&mut self.store, &self.storage, |store| store.applied()).is_ok() {
             self.read_again();
         }
         ctx.run_later(limits::STORE_LOOK, Self::look_at_the_store);
@@ -171,6 +171,9 @@ impl<A: Application> DataUpdater<A> {
     /// The applier is told to make room before the tail is looked at again: what it does in between is told.
     fn waits_for_room(&self) -> bool {
         let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
+        if self.storage.board.journal_is_long() {
+            return true;
+        }
         if !is_full() {
             return false;
         }
@@ -245,7 +248,7 @@ impl<A: Application> DataUpdater<A> {
             } else if self.storage.board.applied() < stalled.needs {
                 self.stalled = Some(stalled);
             } else {
-                match with_store(&mut self.store, &self.storage.open_store, |store| store.query(&stalled.query)) {
+                match with_store(&mut self.store, &self.storage, |store| store.query(&stalled.query)) {
                     Ok(found) => self.execute(stalled.work, Some(&found), &mut outcome),
                     Err(error) => {
                         self.read_failed(&error.to_string());
@@ -265,13 +268,13 @@ impl<A: Application> DataUpdater<A> {
             self.storage.gate.turn_away(answers);
             return;
         };
+        if self.storage.tail.stream() != run.stream || !self.storage.tail.append(run.stream, &entries) {
+            // Another run has begun; this one's numbers are worth nothing, and what was read with them rests on nothing.
+            self.run = None;
+            self.storage.gate.turn_away(answers);
+            return;
+        }
         if !entries.is_empty() {
-            if !self.storage.tail.append(run.stream, &entries) {
-                // Another run has begun; this one's numbers are worth nothing.
-                self.run = None;
-                self.storage.gate.turn_away(answers);
-                return;
-            }
             self.storage.board.set_executed(run.last.sequence);
             // On its way to both journals, and nobody waits for the answer yet.
             fault::point("data-updater/handed-over");
@@ -297,6 +300,8 @@ impl<A: Application> Actor for DataUpdater<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        // What an earlier life left in the intake: nobody pokes while something waits there.
+        ctx.notify(WorkWaiting);
         ctx.run_later(limits::STORE_LOOK, Self::look_at_the_store);
     }
 }

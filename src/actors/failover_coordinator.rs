@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture};
-use slog::{Logger, error};
+use slog::{Logger, error, warn};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_keeper::Hold;
@@ -19,7 +19,7 @@ use crate::config::limits;
 use crate::handover::Shown;
 use crate::journal::CoordinationFile;
 use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, Toward, View};
-use crate::model::{Application, Coordination, Holder, Moment, Position, ServerId, Standing};
+use crate::model::{Application, Coordination, Holder, Moment, Position, Sequence, ServerId, Standing};
 
 mod asking;
 mod story;
@@ -78,6 +78,8 @@ pub struct FailoverCoordinator<A: Application> {
     lost_at: Option<Moment>,
     /// Tells a comparison's deadline from that of an earlier one.
     comparisons: u64,
+    /// What the peer must have stored before the pair is asked for; of the newest approach.
+    level_mark: Sequence,
 }
 
 impl<A: Application> FailoverCoordinator<A> {
@@ -106,6 +108,7 @@ impl<A: Application> FailoverCoordinator<A> {
             last_story: None,
             lost_at: None,
             comparisons: 0,
+            level_mark: Sequence(0),
         }
     }
 
@@ -136,9 +139,16 @@ impl<A: Application> FailoverCoordinator<A> {
         }
     }
 
-    fn position_at(&self, sequence: crate::model::Sequence) -> Option<Position> {
+    fn position_at(&self, sequence: Sequence) -> Option<Position> {
         let in_tail = self.storage.tail.get(sequence).map(|entry| entry.position);
-        in_tail.or_else(|| self.storage.reader().position_at(sequence).ok().flatten())
+        let in_journal = || match self.storage.reader().position_at(sequence) {
+            Ok(position) => position,
+            Err(error) => {
+                warn!(self.log, "what both hold cannot be recorded"; "reason" => error.to_string());
+                None
+            }
+        };
+        in_tail.or_else(in_journal)
     }
 
     /// In order. What must be durable first is written on the blocking pool while this actor hears nothing else.
@@ -196,7 +206,10 @@ impl<A: Application> FailoverCoordinator<A> {
             Effect::Cease => to.cease.do_send(CeaseStream),
             Effect::Admit(admits) => to.admit.do_send(Admit(admits)),
             Effect::Stream(verdict) => self.answer_stream(verdict),
-            Effect::WatchLevel => to.watch_level.do_send(WatchLevel),
+            Effect::WatchLevel => {
+                self.level_mark = self.storage.board.executed();
+                to.watch_level.do_send(WatchLevel(self.level_mark));
+            }
             Effect::Tell(tell @ (TellPeer::Intend(_) | TellPeer::Enter(_))) => to.tell_follower.do_send(TellFollower(tell)),
             Effect::Tell(tell @ (TellPeer::Intended(_) | TellPeer::Entered(_))) => to.tell_holder.do_send(TellHolder(tell)),
             Effect::Addresses(set, by) => to.hold.do_send(Hold { set, by }),
@@ -298,7 +311,9 @@ impl<A: Application> Handler<StreamNews> for FailoverCoordinator<A> {
         let event = match news {
             StreamNews::Compared => Event::Compared,
             StreamNews::Lost => Event::StreamLost,
-            StreamNews::Level => Event::PeerLevel,
+            StreamNews::Level(mark) if mark == self.level_mark => Event::PeerLevel,
+            // Of an earlier approach: what was acknowledged alone since then may be lacking.
+            StreamNews::Level(_) => return,
             StreamNews::Intended(epoch) => Event::PeerIntended(epoch),
             StreamNews::Near if self.arbiter_is_fresh() => Event::PeerNear,
             // It comes again with the next acknowledgement.

@@ -25,11 +25,6 @@ mod checkpoint;
 #[rtype(result = "()")]
 pub struct ConfirmedMoved;
 
-/// The store's position is looked at anew: another history may have been cut in.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct LookAgain;
-
 /// Everybody that the applier tells something.
 #[derive(Clone)]
 pub struct Neighbours {
@@ -193,6 +188,10 @@ impl<A: Application> ReplicationApplier<A> {
         let mut after = applied.sequence;
         loop {
             let records = reader.read_after(after, limits::APPLY_BATCH_BYTES);
+            if after > reader.stored().sequence {
+                // Cut meanwhile. A place that is left over stands for another command, which whoever looks there sees.
+                break;
+            }
             let records = records.map_err(|e| StoreError::Corrupt { place: "journal".into(), reason: e.to_string() })?;
             let Some(last) = records.last() else { break };
             after = last.position.sequence;
@@ -244,8 +243,14 @@ impl<A: Application> ReplicationApplier<A> {
         self.settle(applied, ctx);
     }
 
-    /// A store to which nothing is to be applied may be away all the same, and status says so before it is needed.
+    /// A store to which nothing is to be applied may be away all the same, and status says so before it is needed. One that is never
+    /// flushed fills the journal's disk.
     fn look_at_the_store(&mut self, ctx: &mut Context<Self>) {
+        let bytes = self.storage.reader().bytes();
+        let is_long = bytes > limits::JOURNAL_BYTES_MAX;
+        if self.storage.board.set_journal_is_long(is_long) && is_long {
+            warn!(self.log, "the journal is too long: commands wait until the store has been flushed"; "bytes" => bytes);
+        }
         let is_idle = self.last_batch.is_none_or(|last| last.elapsed() >= limits::STORE_LOOK);
         if self.waiting || !is_idle {
             return;
@@ -320,7 +325,8 @@ impl<A: Application> Actor for ReplicationApplier<A> {
         ctx.notify(ConfirmedMoved);
         ctx.run_interval(IDLE_CHECKPOINT, |applier, _| {
             let applied = applier.storage.board.applied();
-            if applied > applier.checkpointed || applier.log_of_store.is_too_long() {
+            let is_long = applier.log_of_store.is_too_long() || applier.storage.board.journal_is_long();
+            if applied > applier.checkpointed || is_long {
                 applier.checkpoint(applied);
             }
         });
@@ -346,15 +352,5 @@ impl<A: Application> Handler<ConfirmedMoved> for ReplicationApplier<A> {
         if !self.waiting {
             self.go_on(ctx);
         }
-    }
-}
-
-impl<A: Application> Handler<LookAgain> for ReplicationApplier<A> {
-    type Result = ();
-
-    fn handle(&mut self, _: LookAgain, ctx: &mut Context<Self>) {
-        fault::point("replication-applier/look-again");
-        self.store = None;
-        self.go_on(ctx);
     }
 }

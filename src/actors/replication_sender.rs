@@ -55,10 +55,10 @@ pub struct SendOn;
 #[rtype(result = "()")]
 pub struct TellFollower(pub TellPeer);
 
-/// From now on, tell when the follower has stored everything executed by now.
+/// From now on, tell when the follower has stored everything up to here.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub struct WatchLevel;
+pub struct WatchLevel(pub Sequence);
 
 /// What FailoverCoordinator hears of the stream.
 #[derive(Message, Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,8 @@ pub enum StreamNews {
     Lost,
     /// The follower lacks few entries.
     Near,
-    Level,
+    /// It has stored everything up to this mark.
+    Level(Sequence),
     Intended(Epoch),
 }
 
@@ -123,6 +124,12 @@ impl<A: Application> ReplicationSender<A> {
         self.steering = None;
         self.storage.board.set_peer_stored(Sequence(0));
     }
+
+    /// DataUpdater may stand still in its store: answers of the run that ends must not wait for it, or they meet the next run's entries.
+    fn cease_updating(&self) {
+        self.storage.gate.flush();
+        self.neighbours.cease_updating.do_send(CeaseUpdating);
+    }
 }
 
 /// A number that no earlier run of either server has used: later than all of them by the clock, or by one.
@@ -151,7 +158,7 @@ impl<A: Application> Handler<BeginStream> for ReplicationSender<A> {
     fn handle(&mut self, BeginStream { epoch, holder }: BeginStream, ctx: &mut Context<Self>) {
         fault::point("replication-sender/begin-stream");
         self.end_run(ctx);
-        self.neighbours.cease_updating.do_send(CeaseUpdating);
+        self.cease_updating();
         let steering = Rc::new(Steering {
             wake: Notify::new(),
             orders: RefCell::default(),
@@ -191,7 +198,7 @@ impl<A: Application> Handler<CeaseStream> for ReplicationSender<A> {
     fn handle(&mut self, _: CeaseStream, ctx: &mut Context<Self>) {
         fault::point("replication-sender/cease-stream");
         self.end_run(ctx);
-        self.neighbours.cease_updating.do_send(CeaseUpdating);
+        self.cease_updating();
     }
 }
 
@@ -221,10 +228,10 @@ impl<A: Application> Handler<TellFollower> for ReplicationSender<A> {
 impl<A: Application> Handler<WatchLevel> for ReplicationSender<A> {
     type Result = ();
 
-    fn handle(&mut self, _: WatchLevel, _: &mut Context<Self>) {
+    fn handle(&mut self, WatchLevel(mark): WatchLevel, _: &mut Context<Self>) {
         fault::point("replication-sender/watch-level");
         if let Some(steering) = &self.steering {
-            steering.level_at.set(Some(self.storage.board.executed()));
+            steering.level_at.set(Some(mark));
             steering.wake.notify_one();
         }
     }

@@ -43,8 +43,8 @@ pub struct LifeTold(pub LifeNews);
 #[rtype(result = "()")]
 pub struct Judged(pub Event);
 
-/// The frame of the stream that a terminal's answer waits for; 0 if none does.
-pub type AwaitedFrame = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// The frame of the stream that a terminal's answer waits for, 0 if none does; `None` while answers do not need the peer.
+pub type AwaitedFrame = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Settings {
@@ -223,12 +223,14 @@ impl Round {
     fn judge(&mut self) {
         let now = clock::now();
         let standing = self.watching.standing.get();
-        let in_pair = standing.is_some_and(|standing| standing.mode == Mode::Pair);
+        let awaited = (self.awaited_frame)();
+        // Answers need the peer from before the pair is one: from when it was near.
+        let in_pair = awaited.is_some() || standing.is_some_and(|standing| standing.mode == Mode::Pair);
         let follows = standing.is_some_and(|standing| standing.mode == Mode::Rejoining || standing.role == Role::Sub);
         // Main knows by acknowledgements, Sub by heartbeats; whoever follows sends no frames, and waits for none.
         let arrived = if follows { u64::MAX } else { self.board.frames_arrived() };
         let peers = Reach { stored: self.peer_stored.max(self.board.peer_stored()), frame: arrived };
-        let wanted = Reach { stored: self.board.stored(), frame: (self.awaited_frame)() };
+        let wanted = Reach { stored: self.board.stored(), frame: awaited.unwrap_or(0) };
         let events = {
             let mut health = self.watching.health.borrow_mut();
             health.progress(now, in_pair, wanted, peers);

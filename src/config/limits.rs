@@ -55,8 +55,12 @@ pub const APPLY_PAUSE: Duration = Duration::from_millis(10);
 pub const APPLIER_NICE: i32 = 5;
 /// Payload bytes in one transaction of the applier: imports carry up to 100 KB an entry.
 pub const APPLY_BATCH_BYTES: usize = 4 << 20;
-/// Entries between two small checkpoints of the store's WAL.
+/// Entries between two small checkpoints of the store's WAL. Measured: each stalls the disk for 13-64 ms; larger ones for up to 570 ms.
 pub const CHECKPOINT_EVERY: u64 = 20_000;
+/// A batch of commands ends after this, so that what was executed is on its way before a long import is: the length of an ordinary one.
+pub const BATCH_TIME_MAX: Duration = Duration::from_millis(2);
+/// Bytes of journal that a store which cannot be flushed may hold: a GiB more than is kept anyway. Beyond, admission waits for the store.
+pub const JOURNAL_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 /// How often DataUpdater asks a store again that could not be read, and ReplicationApplier one to which nothing is to be applied:
 /// before a person has read what status says of it.
 pub const STORE_LOOK: Duration = Duration::from_secs(1);
@@ -119,6 +123,8 @@ pub const STORED_POLL: Duration = Duration::from_millis(1);
 pub const SLOW_STEPS_MAX: usize = 1;
 /// Pause after `accept` failed for want of a file descriptor.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to listen for terminals: an earlier life's sessions give their descriptors back within moments.
+pub const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 /// How often the gate looks for answers that wait too long, and recomputes what is confirmed whatever was or was not told.
 pub const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 /// One write to a terminal. A terminal that does not read for this long is closed; it repeats 2 s later on a new connection.

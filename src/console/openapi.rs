@@ -48,6 +48,7 @@ fn object(fields: &[Field]) -> Value {
 fn schema(field: &Field) -> Value {
     let schema = match field.kind {
         Kind::Text(most) => json!({ "type": "string", "minLength": 1, "maxLength": most }),
+        Kind::Id(most) => json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]+$" }),
         Kind::Date => json!({ "type": "string", "format": "date" }),
         Kind::Pin => json!({ "type": "string", "pattern": "^[0-9]{4}$" }),
         Kind::Integer(least, most) => json!({ "type": "integer", "format": "int64", "minimum": least, "maximum": most }),

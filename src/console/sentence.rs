@@ -104,7 +104,7 @@ pub fn arbiter_is_silent(view: &View, now: Moment) -> bool {
 
 /// Whether the store fails, or so much waits for it that commands are not let in. (So many bytes stop them too, and are not published.)
 fn is_behind(board: &Board) -> bool {
-    if board.store_fails() {
+    if board.store_fails() || board.journal_is_long() {
         return true;
     }
     // The applied one first: it never passes the other, so the difference is never less than it was.

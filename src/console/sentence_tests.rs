@@ -81,7 +81,10 @@ fn a_store_that_does_not_follow_is_told_while_commands_are_not_let_in() {
 #[test]
 fn a_store_that_fails_is_said_at_once_and_no_longer_once_it_works() {
     let board = board();
-    for set in [Board::set_applying_fails, Board::set_reading_fails] {
+    let too_long = |board: &Board, is_long| {
+        let _ = board.set_journal_is_long(is_long);
+    };
+    for set in [Board::set_applying_fails, Board::set_reading_fails, too_long] {
         set(&board, true);
         assert_eq!(said(&view(Mode::Pair), &board, HALL_1, 0).3, "yellow");
         set(&board, false);

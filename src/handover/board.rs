@@ -1,4 +1,4 @@
-//! How far everybody is. Written by one actor each, read by all.
+//! How far everybody is. Read by all; a position is written by whoever moves it (what is confirmed: by whoever passes the gate).
 //!
 //! All orderings are SeqCst: two threads that each store their position and read the other's lose a confirmation otherwise (tried).
 
@@ -13,7 +13,6 @@ pub struct Board {
     executed: AtomicU64,
     stored: AtomicU64,
     peer_stored: AtomicU64,
-    peer_applied: AtomicU64,
     peer_said: AtomicU64,
     confirmed: AtomicU64,
     told: AtomicU64,
@@ -37,8 +36,10 @@ pub struct Board {
     /// The store could not be read, or written, at the last try.
     reading_fails: AtomicBool,
     applying_fails: AtomicBool,
+    journal_is_long: AtomicBool,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
+    applied_most: AtomicU64,
 }
 
 macro_rules! sequences {
@@ -55,7 +56,6 @@ impl Board {
     sequences! {
         executed set_executed "Numbered by DataUpdater, or received from the holder.",
         peer_stored set_peer_stored "Durable in the peer's journal, by its word and with our own digest.",
-        peer_applied set_peer_applied "In the peer's store, by its word.",
         peer_said set_peer_said "Durable in the peer's journal by its last heartbeat, whatever this server holds of it.",
         confirmed set_confirmed "Entries up to here may be acknowledged and applied.",
         told set_told "Confirmed by the holder's word, while this server follows one; else 0.",
@@ -111,6 +111,16 @@ impl Board {
         self.applying_fails.store(fails, SeqCst);
     }
 
+    /// The store keeps the journal from letting go of so much that its disk is in danger.
+    pub fn journal_is_long(&self) -> bool {
+        self.journal_is_long.load(SeqCst)
+    }
+
+    /// Tells whether that is news.
+    pub fn set_journal_is_long(&self, is_long: bool) -> bool {
+        self.journal_is_long.swap(is_long, SeqCst) != is_long
+    }
+
     /// In this server's store.
     pub fn applied(&self) -> Sequence {
         Sequence(self.applied.load(SeqCst))
@@ -122,7 +132,14 @@ impl Board {
 
     pub fn set_applied(&self, position: Position) {
         *locked(&self.applied_position) = position;
+        self.applied_most.fetch_max(position.sequence.0, SeqCst);
         self.applied.store(position.sequence.0, SeqCst);
+    }
+
+    /// The furthest that the store has been in this run. What it had applied is in no other memory: whoever reads by key must not
+    /// take it for current before it is there again. (PostgreSQL loses its last commits when it is killed.)
+    pub fn applied_most(&self) -> Sequence {
+        Sequence(self.applied_most.load(SeqCst))
     }
 
     /// From now on whoever applies does not wait for more before it has reached this, and tells when it has moved. Look at

@@ -123,24 +123,17 @@ impl<T> Gate<T> {
     }
 
     /// The frame whose coming to the peer the oldest answer waits for; for the answer to an entry that only the peer is still to store,
-    /// the next one. 0 if nobody waits for the peer.
-    pub fn awaited_frame(&self) -> u64 {
+    /// the next one. 0 if nobody waits for the peer; `None` if nobody would have to.
+    pub fn awaited_frame(&self) -> Option<u64> {
         let inner = locked(&self.inner);
-        let (Rule::Both(_), Some(oldest)) = (inner.rule, inner.waiting.front()) else { return 0 };
-        if oldest.rests_on > self.board.stored() {
-            // It waits for this server's own disk.
-            return 0;
-        }
+        let Rule::Both(_) = inner.rule else { return None };
+        // What this server's own disk still holds up is not the peer's to answer for.
+        let oldest = inner.waiting.front().filter(|waiting| waiting.rests_on <= self.board.stored());
         let next = || self.board.frames_arrived() + 1;
-        oldest.frame.unwrap_or_else(|| if oldest.rests_on > self.board.peer_stored() { next() } else { 0 })
-    }
-
-    pub fn len(&self) -> usize {
-        locked(&self.inner).waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let frame_of = |waiting: &Waiting<T>| {
+            waiting.frame.unwrap_or_else(|| if waiting.rests_on > self.board.peer_stored() { next() } else { 0 })
+        };
+        Some(oldest.map_or(0, frame_of))
     }
 }
 
@@ -230,16 +223,16 @@ mod tests {
         gate.set(Rule::Both(Epoch(1)), Moment(0));
         stored(&board, 4, 4);
         board.set_frames_arrived(8);
-        assert_eq!(gate.awaited_frame(), 0, "nobody waits");
+        assert_eq!(gate.awaited_frame(), Some(0), "nobody waits");
         gate.wait([waiting(1, 5, None)], Moment(0));
-        assert_eq!(gate.awaited_frame(), 0, "for the own disk");
+        assert_eq!(gate.awaited_frame(), Some(0), "for the own disk");
         stored(&board, 5, 4);
-        assert_eq!(gate.awaited_frame(), 9);
+        assert_eq!(gate.awaited_frame(), Some(9));
         gate.flush();
         gate.wait([waiting(2, 4, Some(12))], Moment(0));
-        assert_eq!(gate.awaited_frame(), 12);
+        assert_eq!(gate.awaited_frame(), Some(12));
         gate.set(Rule::Own(Epoch(2)), Moment(0));
-        assert_eq!(gate.awaited_frame(), 0, "the peer is not needed");
+        assert_eq!(gate.awaited_frame(), None, "the peer is not needed");
     }
 
     #[test]

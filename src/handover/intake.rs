@@ -73,11 +73,7 @@ impl<T> Intake<T> {
         std::mem::replace(&mut *waiting, rest)
     }
 
-    pub fn len(&self) -> usize {
-        locked(&self.waiting).len()
-    }
-
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        locked(&self.waiting).is_empty()
     }
 }

@@ -1,6 +1,7 @@
 //! The newest part of the history in memory: entries that are numbered but not yet applied.
 //!
-//! DataUpdater (or, on Sub, ReplicationReceiver) appends; the others read with cursors of their own. What was applied leaves. A new
+//! DataUpdater (or, on Sub, ReplicationReceiver; or ReplicationSender, what a Main takes back from its Sub) appends; the others read
+//! with cursors of their own. What was applied leaves, and on a Sub whose store does not follow what is in the journal. A new
 //! run of the stream empties it, so that nothing queued outlives the state that numbered it.
 
 use std::collections::VecDeque;
@@ -112,13 +113,5 @@ impl<R: Row> Tail<R> {
     pub fn is_full(&self, entries_max: usize, bytes_max: usize) -> bool {
         let inner = locked(&self.inner);
         inner.entries.len() >= entries_max || inner.bytes >= bytes_max
-    }
-
-    pub fn len(&self) -> usize {
-        locked(&self.inner).entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

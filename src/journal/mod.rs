@@ -23,4 +23,4 @@ pub use reader::{JournalReader, Pin, Record, Scanned, scan};
 pub use recovery::{Recovered, Torn, set_aside};
 pub use segments::{Limits, Preparer};
 pub use tail::{SavedTail, save_tail};
-pub use writer::{Journal, Kept};
+pub use writer::Journal;

@@ -11,16 +11,6 @@ use super::recovery::{self, Recovered};
 use super::segments::{Limits, MARK_EVERY, Mark, Preparer, Segment, Shared, Spares, locked, segment_name, wall_clock};
 use crate::model::{DataId, Epoch, Position, Row, Sealed, Sequence, SharedEntry, UnixMs};
 
-/// What [`Journal::release_through`] left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The position before the first record still held.
-    pub start: Position,
-    pub bytes: u64,
-    /// Bytes beyond the bound that somebody still needs: slow admission while this is not 0.
-    pub bytes_over: u64,
-}
-
 /// Writes this server's journal. Dropping it releases the directory for the next opening.
 #[derive(Debug)]
 pub struct Journal {
@@ -182,7 +172,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Io`]; the journal is poisoned then.
-    pub fn release_through(&mut self, needed: Sequence, now: UnixMs) -> Result<Kept, JournalError> {
+    pub fn release_through(&mut self, needed: Sequence, now: UnixMs) -> Result<(), JournalError> {
         self.refuse_if_poisoned()?;
         let through = locked(&self.shared.pins).iter().map(|&(_, pinned)| pinned).fold(needed, Sequence::min);
         while self.oldest_may_go(through, now) {
@@ -190,9 +180,7 @@ impl Journal {
             let released = self.release(oldest);
             self.fatal(released)?;
         }
-        let held = self.shared.held();
-        let bytes = held.bytes();
-        Ok(Kept { start: held.start(), bytes, bytes_over: bytes.saturating_sub(self.shared.limits.retain_bytes) })
+        Ok(())
     }
 
     /// Keeps every record after `after` until the pin is dropped.

@@ -16,33 +16,46 @@ pub enum Opening {
     Impossible,
 }
 
-/// The holder's own history, as far as its journal reaches.
+/// The holder's own history, as far as its journal reaches. A journal that cannot be read decides nothing.
 pub trait History {
+    type Error;
+
     /// The position with this sequence, if held.
-    fn at(&self, sequence: Sequence) -> Option<Position>;
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn at(&self, sequence: Sequence) -> Result<Option<Position>, Self::Error>;
     /// The last position whose epoch is not above this one, if held.
-    fn last_of_epoch(&self, epoch: Epoch) -> Option<Position>;
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, Self::Error>;
     fn end(&self) -> Position;
 }
 
 /// The holder's decision. `fresh`: nothing was numbered in this run yet.
-pub fn opening(own: &impl History, holder: Holder, fresh: bool, peer: Position) -> Opening {
+///
+/// # Errors
+/// As the history's disk says.
+pub fn opening<H: History>(own: &H, holder: Holder, fresh: bool, peer: Position) -> Result<Opening, H::Error> {
     let end = own.end();
-    if peer.sequence <= end.sequence && own.at(peer.sequence) == Some(peer) {
-        return Opening::Begin { after: peer };
+    if peer.sequence <= end.sequence && own.at(peer.sequence)? == Some(peer) {
+        return Ok(Opening::Begin { after: peer });
     }
-    match holder {
+    Ok(match holder {
         Holder::Pair { .. } if fresh && peer.sequence > end.sequence => Opening::Fetch { after: end },
         // Nothing of a Pair's Sub is ever cut.
         Holder::Pair { .. } => Opening::Impossible,
-        Holder::Solo { .. } => common(own, peer).map_or(Opening::Impossible, |after| Opening::Begin { after }),
-    }
+        Holder::Solo { .. } => common(own, peer)?.map_or(Opening::Impossible, |after| Opening::Begin { after }),
+    })
 }
 
 /// The newest position of `own` that a history ending at `peer` may hold.
-fn common(own: &impl History, peer: Position) -> Option<Position> {
-    let last = own.last_of_epoch(peer.epoch)?;
-    if last.sequence <= peer.sequence { Some(last) } else { own.at(peer.sequence) }
+fn common<H: History>(own: &H, peer: Position) -> Result<Option<Position>, H::Error> {
+    match own.last_of_epoch(peer.epoch)? {
+        Some(last) if last.sequence > peer.sequence => own.at(peer.sequence),
+        last => Ok(last),
+    }
 }
 
 /// What the follower does with the holder's `Begin`.
@@ -61,28 +74,33 @@ pub enum Beginning {
 }
 
 /// The follower's decision. `may_cut`: it is rejoining, not a Pair's Sub.
-pub fn beginning(own: &impl History, may_cut: bool, applied: Position, after: Position) -> Beginning {
+///
+/// # Errors
+/// As the history's disk says.
+pub fn beginning<H: History>(own: &H, may_cut: bool, applied: Position, after: Position) -> Result<Beginning, H::Error> {
     let end = own.end();
     if end == after {
-        return Beginning::Level;
+        return Ok(Beginning::Level);
     }
-    let held = own.at(after.sequence);
+    let held = own.at(after.sequence)?;
     if held.is_some_and(|held| held.epoch == after.epoch && held != after) {
-        return Beginning::Forked;
+        return Ok(Beginning::Forked);
     }
     if held != Some(after) {
-        let mine = common(own, after).unwrap_or(Position::GENESIS);
+        let mine = common(own, after)?.unwrap_or(Position::GENESIS);
         // The same answer twice would never end: a position below says where to look next.
-        return Beginning::Differs { mine: if mine == after { end } else { mine } };
+        return Ok(Beginning::Differs { mine: if mine == after { end } else { mine } });
     }
     if !may_cut || applied.sequence > after.sequence {
-        return Beginning::CannotCut;
+        return Ok(Beginning::CannotCut);
     }
-    Beginning::Cut { to: after }
+    Ok(Beginning::Cut { to: after })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
     use crate::model::{Digest, ServerId};
 
@@ -102,15 +120,27 @@ mod tests {
     }
 
     impl History for Made {
-        fn at(&self, sequence: Sequence) -> Option<Position> {
-            self.0.get(sequence.0 as usize).copied()
+        type Error = Infallible;
+
+        fn at(&self, sequence: Sequence) -> Result<Option<Position>, Infallible> {
+            Ok(self.0.get(sequence.0 as usize).copied())
         }
-        fn last_of_epoch(&self, epoch: Epoch) -> Option<Position> {
-            self.0.iter().rev().find(|position| position.epoch <= epoch).copied()
+        fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, Infallible> {
+            Ok(self.0.iter().rev().find(|position| position.epoch <= epoch).copied())
         }
         fn end(&self) -> Position {
             self.0[self.0.len() - 1]
         }
+    }
+
+    fn opening(own: &Made, holder: Holder, fresh: bool, peer: Position) -> Opening {
+        let Ok(opening) = super::opening(own, holder, fresh, peer);
+        opening
+    }
+
+    fn beginning(own: &Made, may_cut: bool, applied: Position, after: Position) -> Beginning {
+        let Ok(beginning) = super::beginning(own, may_cut, applied, after);
+        beginning
     }
 
     const PAIR: Holder = Holder::Pair { main: ServerId::A };

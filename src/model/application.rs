@@ -1,5 +1,6 @@
 //! What an application gives to the pair. `store`, `journal` and the actors are generic over it and never name one of its tables.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -114,19 +115,11 @@ impl<'a, R: Row> Draft<'a, R> {
         self.images.push(Image::Delete(key));
     }
 
-    /// Forgets what was drafted, for a refusal that changes nothing.
-    pub fn discard(&mut self) {
-        self.images.clear();
-    }
-
     /// Everything drafted, in order; several images of one row collapse into the last.
     pub fn into_images(self) -> Vec<Image<R>> {
-        let mut kept: Vec<Image<R>> = Vec::with_capacity(self.images.len());
-        for image in self.images {
-            let key = image.key();
-            kept.retain(|earlier| earlier.key() != key);
-            kept.push(image);
-        }
+        let mut seen = HashSet::with_capacity(self.images.len());
+        let mut kept: Vec<Image<R>> = self.images.into_iter().rev().filter(|image| seen.insert(image.key())).collect();
+        kept.reverse();
         kept
     }
 }

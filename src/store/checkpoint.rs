@@ -13,9 +13,6 @@ use super::error::{Failure, StoreError};
 use super::place::Place;
 use crate::model::Position;
 
-/// Measured: a checkpoint for each 20,000 entries stalls the disk for 13-64 ms; larger ones for up to 570 ms.
-pub const CHECKPOINT_EVERY_ENTRIES: u64 = 20_000;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Everything up to here is on the disk.

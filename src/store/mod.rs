@@ -21,7 +21,7 @@ pub mod table;
 /// What an application's own queries give.
 pub use diesel::QueryResult;
 
-pub use checkpoint::{CHECKPOINT_EVERY_ENTRIES, Checkpoint};
+pub use checkpoint::Checkpoint;
 pub use connection::StoreConnection;
 pub use digest::{StoreDigest, TableDigest};
 pub use engines::open;
@@ -108,8 +108,8 @@ pub trait Store<A: Application>: Send {
     /// [`StoreError`].
     fn digest(&mut self) -> Result<StoreDigest, StoreError>;
 
-    /// Flushes what is applied. To be called on a store opened for nothing else, on a thread of its own, each
-    /// [`CHECKPOINT_EVERY_ENTRIES`] and when idle: it takes tens of milliseconds, in which the applier's store goes on.
+    /// Flushes what is applied. To be called on a store opened for nothing else, on a thread of its own, now and then: it takes tens of
+    /// milliseconds, in which the applier's store goes on.
     ///
     /// # Errors
     /// [`StoreError`].

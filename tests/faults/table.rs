@@ -1,7 +1,7 @@
 //! Every fault point, on Main and on Sub, and the story in which it is passed.
 //!
-//! Not passed by any story here: `replication-applier/look-again` (nobody sends it yet), `replication-receiver/incoming` and what
-//! follows it on a Main (nobody streams to one, and it tells no holder).
+//! Not passed by any story here: `replication-receiver/incoming` and what follows it on a Main (nobody streams to one, and it tells
+//! no holder).
 
 use std::fmt;
 

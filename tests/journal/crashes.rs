@@ -187,7 +187,7 @@ impl World {
                 self.history.split_off(&(to + 1));
                 (self.stored, self.epoch) = (to, self.epoch + 1);
             }
-            Step::Release(share) => drop(journal.release_through(Sequence(self.stored * share / 1000), UnixMs(0))?.start),
+            Step::Release(share) => journal.release_through(Sequence(self.stored * share / 1000), UnixMs(0))?,
             Step::Kill => self.reopen(),
             Step::PowerCut(after) => {
                 self.disk.set_faults(Faults { power_cut_at: Some(after + 1), ..Faults::default() });

@@ -55,8 +55,9 @@ fn objects() -> impl Iterator<Item = (&'static str, Object)> {
 fn wrong(kind: Kind) -> Vec<Value> {
     let text = |chars: usize| json!("x".repeat(chars));
     match kind {
-        Kind::Text(most) => vec![json!(1), text(0), text(most + 1)],
-        Kind::Date => vec![json!(1), json!("2026-02-29")],
+        Kind::Text(most) => vec![json!(1), text(0), text(most + 1), json!("a\tb")],
+        Kind::Id(most) => vec![json!(1), text(0), json!("x".repeat(most + 1)), json!("C 1"), json!("山田")],
+        Kind::Date => vec![json!(1), json!("2026-02-29"), json!("1899-12-31"), json!("2200-01-01")],
         Kind::Pin => vec![json!(1234), json!("123"), json!("12345")],
         Kind::Integer(i64::MIN, i64::MAX) => vec![json!("1")],
         Kind::Integer(least, most) => vec![json!("1"), json!(least - 1), json!(most + 1)],
@@ -72,10 +73,11 @@ fn wrong(kind: Kind) -> Vec<Value> {
 fn right(kind: Kind) -> Vec<Value> {
     match kind {
         Kind::Text(most) => vec![json!("x"), json!("x".repeat(most))],
+        Kind::Id(most) => vec![json!("x"), json!("!~".repeat(most / 2))],
         Kind::Integer(least, most) => vec![json!(least), json!(most)],
         Kind::Word(words) => words.iter().map(|word| json!(word)).collect(),
         Kind::Texts(most, chars) => vec![json!(vec!["x".repeat(chars); most])],
-        Kind::Date => vec![json!("2026-02-28")],
+        Kind::Date => vec![json!("1900-01-01"), json!("2199-12-31")],
         Kind::Pin => vec![json!("0123")],
         Kind::Flag => vec![json!(true), json!(false)],
         // Their fields are visited by themselves.

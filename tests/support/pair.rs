@@ -317,10 +317,19 @@ impl Pair {
 
     /// Starts `duplex load`: deposits of 8 terminals; its history is `history`.
     pub fn load(&self, rate: u32, seconds: f64, history: &Path) -> Child {
+        self.load_of(&["--terminals", "8", "--rate", &rate.to_string()], seconds, history)
+    }
+
+    /// As fast as they are answered.
+    pub fn full_load(&self, seconds: f64, history: &Path) -> Child {
+        self.load_of(&["--terminals", "32"], seconds, history)
+    }
+
+    fn load_of(&self, kind: &[&str], seconds: f64, history: &Path) -> Child {
         let mut command = Command::new(PROGRAM);
-        command.args(["--die-with-parent", "load", "--json", "--patience", "30", "--terminals", "8", "--cards", "C:200"]);
+        command.args(["--die-with-parent", "load", "--json", "--patience", "30", "--cards", "C:200"]).args(kind);
         command.arg("--terminals-file").arg(self.file("terminals.csv")).arg("--history").arg(history);
-        command.args(self.reach()).args(["--rate".to_owned(), rate.to_string(), "--seconds".into(), seconds.to_string()]);
+        command.args(self.reach()).args(["--seconds".to_owned(), seconds.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

@@ -38,6 +38,11 @@ impl Postgres {
     }
 
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With settings of its own, as `name=value`.
+    pub fn start_with(settings: &'static [&'static str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         if let Some(user) = unprivileged() {
             chown(directory.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("the directory given to postgres");
@@ -45,7 +50,7 @@ impl Postgres {
         initialise(directory.path());
         let (started, start) = mpsc::channel();
         let place = directory.path().to_owned();
-        let keeper = std::thread::spawn(move || keep(&place, &started));
+        let keeper = std::thread::spawn(move || keep(&place, settings, &started));
         let pid = start.recv().expect("the server's log says that it is ready");
         Self { directory, pid, keeper: Some(keeper), databases: AtomicU32::new(0) }
     }
@@ -100,13 +105,14 @@ fn initialise(directory: &Path) {
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn keep(directory: &Path, started: &mpsc::Sender<Pid>) {
+fn keep(directory: &Path, settings: &[&str], started: &mpsc::Sender<Pid>) {
     let mut server = server_command("postgres")
         .arg("-D")
         .arg(directory.join("data"))
         .arg("-k")
         .arg(directory)
         .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .current_dir(directory)
         .stderr(Stdio::piped())
         .spawn()

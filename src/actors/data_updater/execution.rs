@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DataUpdater;
 use super::rows::RowsByKey;
-use crate::actors::{OpenStore, Reply, Work, fault};
+use crate::actors::{Reply, Storage, Work, fault};
 use crate::clock;
 use crate::config::limits;
 use crate::handover::Waiting;
@@ -75,8 +75,8 @@ impl<A: Application> DataUpdater<A> {
     ) -> Result<Ended<A::Query>, Unavailable> {
         let Some(run) = self.run.as_mut() else { return Ok(Ended::Retry(PairCode::Switching)) };
         let applied = self.storage.board.applied();
-        let (store, open) = (&mut self.store, &self.storage.open_store);
-        let mut read = |key: &<A::Row as Row>::Key| with_store(store, open, |store| store.row(key));
+        let (store, storage) = (&mut self.store, &self.storage);
+        let mut read = |key: &<A::Row as Row>::Key| with_store(store, storage, |store| store.row(key));
         let mut rows = RowsByKey { cache: &mut run.rows, applied, read: &mut read };
         if let Some(refusal) = self.app.identify(request, &mut rows)? {
             return Ok(Ended::Read { response: refusal, place: None, day: None, repeated: false });
@@ -100,8 +100,8 @@ impl<A: Application> DataUpdater<A> {
             }
         }
         let run = self.run.as_mut().expect("checked above");
-        let (store, open) = (&mut self.store, &self.storage.open_store);
-        let mut read = |key: &<A::Row as Row>::Key| with_store(store, open, |store| store.row(key));
+        let (store, storage) = (&mut self.store, &self.storage);
+        let mut read = |key: &<A::Row as Row>::Key| with_store(store, storage, |store| store.row(key));
         let mut rows = RowsByKey { cache: &mut run.rows, applied, read: &mut read };
         let mut draft = Draft::new(&mut rows);
         let verdict = self.app.execute(request, found, &mut draft, clock::unix_now())?;
@@ -135,7 +135,7 @@ impl<A: Application> DataUpdater<A> {
             return Ok(Some(Recorded { epoch, sequence, record: entry.entry.record.clone() }));
         }
         // A place may be left over from a run that ended before its entry was written down; another entry stands there then.
-        let found = with_store(&mut self.store, &self.storage.open_store, |store| {
+        let found = with_store(&mut self.store, &self.storage, |store| {
             let at_place = place.map(|sequence| store.record(sequence)).transpose()?.flatten();
             match at_place.filter(|stored| is_of_request(&stored.record)) {
                 Some(stored) => Ok(Some(stored)),
@@ -212,15 +212,30 @@ struct Recorded {
     record: CommandRecord,
 }
 
+/// Asks the store; after a failure it is opened anew, and trusted only if it is as far as it ever was.
 pub(super) fn with_store<A: Application, T>(
     slot: &mut Option<Box<dyn Store<A>>>,
-    open: &OpenStore<A>,
+    storage: &Storage<A>,
     ask: impl FnOnce(&mut dyn Store<A>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    if slot.is_none() {
-        *slot = Some(open()?);
+    let mut store = match slot.take() {
+        Some(store) => store,
+        None => open_current(storage)?,
+    };
+    let answered = ask(store.as_mut())?;
+    *slot = Some(store);
+    Ok(answered)
+}
+
+fn open_current<A: Application>(storage: &Storage<A>) -> Result<Box<dyn Store<A>>, StoreError> {
+    let most = storage.board.applied_most();
+    let mut store = (storage.open_store)()?;
+    let applied = store.applied()?.sequence;
+    if applied < most {
+        let reason = format!("it has lost what was applied: it is at entry {}, and was at {}", applied.0, most.0);
+        return Err(StoreError::Away { place: "the store".to_owned(), reason });
     }
-    ask(slot.as_mut().expect("filled above").as_mut())
+    Ok(store)
 }
 
 fn encode(response: &Response) -> Vec<u8> {

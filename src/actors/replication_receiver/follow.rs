@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{Logger, info, warn};
+use slog::{Logger, error, info, warn};
 use tokio::time::{sleep, timeout};
 
 use super::{HolderSays, Neighbours, Steering, StreamWanted};
@@ -13,7 +13,7 @@ use crate::actors::journal_writer::{BeginRun, CutTail, Written};
 use crate::actors::{Storage, fault};
 use crate::clock;
 use crate::config::limits;
-use crate::journal::unseal;
+use crate::journal::{JournalError, unseal};
 use crate::machines::failover::{StreamVerdict, TellPeer};
 use crate::machines::stream::{Beginning, beginning};
 use crate::model::{Application, Position, Sequence, StreamNo};
@@ -140,24 +140,39 @@ impl<A: Application> Follow<A> {
     ) -> Ended {
         let mut frames = Vec::new();
         loop {
-            let full = self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
+            let full = self.is_full();
             let result = tokio::select! {
                 () = self.steering.wake.notified() => Ok(()),
-                // Not reading on is what slows the holder down.
+                // Only the disk is waited for: not reading on is what slows the holder down.
                 () = sleep(Duration::from_millis(limits::TAIL_FULL_POLL_MS)), if full => Ok(()),
                 result = receiver.next_batch(&mut frames), if !full => result,
             };
             if let Err(error) = result {
                 return error.into();
             }
+            let before = taken.frame;
             for frame in frames.drain(..) {
                 if let Err(ended) = self.take(frame, sender, &mut taken).await {
                     return ended;
                 }
             }
+            // By the last frame of those that came together: the earlier ones may be old.
+            if taken.frame > before && self.storage.board.applied() >= self.storage.board.told() {
+                self.storage.board.set_fresh_at(clock::now());
+            }
             if let Err(ended) = self.answer(sender, &mut taken).await {
                 return ended;
             }
+        }
+    }
+
+    /// Whether there is no room for more. A store that does not follow must not end the pair: what is on the disk leaves memory, and
+    /// the applier reads it from the journal.
+    fn is_full(&self) -> bool {
+        let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
+        is_full() && {
+            self.storage.tail.release(self.storage.board.stored());
+            is_full()
         }
     }
 
@@ -168,9 +183,6 @@ impl<A: Application> Follow<A> {
                 self.take_records(records, after, taken)?;
                 taken.frame = frame;
                 self.storage.board.set_told(confirmed);
-                if self.storage.board.applied() >= confirmed {
-                    self.storage.board.set_fresh_at(clock::now());
-                }
                 self.storage.gate.pass(clock::now());
                 Ok(())
             }
@@ -229,7 +241,7 @@ impl<A: Application> Follow<A> {
     /// A Main that lost what this Sub had synced already takes it back from here.
     async fn send_beyond(&self, after: Position, sender: &mut FrameSender<ToHolder>, stream: StreamNo) -> Result<(), Ended> {
         let reader = self.storage.reader();
-        let unreadable = |_| Ended::Refuse(LinkRefusal::Stopping);
+        let unreadable = |error: JournalError| self.unreadable(&error);
         if reader.position_at(after.sequence).map_err(unreadable)? != Some(after) {
             return Err(Ended::Refuse(LinkRefusal::DigestDiffers { at: after.sequence }));
         }
@@ -254,7 +266,8 @@ impl<A: Application> Follow<A> {
         fault::point("replication-receiver/begin");
         let stream = taken.stream;
         let applied = self.storage.board.applied_position();
-        let tail_saved = match beginning(&JournalHistory(self.storage.reader()), taken.may_cut, applied, after) {
+        let beginning = beginning(&JournalHistory(self.storage.reader()), taken.may_cut, applied, after);
+        let tail_saved = match beginning.map_err(|error| self.unreadable(&error))? {
             Beginning::Level => 0,
             Beginning::Differs { mine } => {
                 sender.send(&[ToHolder::Differs { stream, mine }]).await?;
@@ -271,6 +284,12 @@ impl<A: Application> Follow<A> {
         (taken.end, taken.begun, taken.acknowledged) = (after, true, after.sequence);
         sender.send(&[ToHolder::Begun { stream, tail_saved }]).await?;
         Ok(())
+    }
+
+    /// The holder cannot help; whoever reads this server's log can.
+    fn unreadable(&self, error: &JournalError) -> Ended {
+        error!(self.log, "this server's journal cannot be read"; "reason" => error.to_string());
+        Ended::Refuse(LinkRefusal::Stopping)
     }
 
     /// What is stored by now, if that is news or was asked for; and what the coordinator wants said.

@@ -13,7 +13,7 @@ use crate::actors::replication_applier::ConfirmedMoved;
 use crate::actors::{Sick, Storage, fault};
 use crate::clock;
 use crate::config::limits;
-use crate::journal::{JournalReader, unseal};
+use crate::journal::{JournalError, JournalReader, unseal};
 use crate::machines::stream::{History, Opening, opening};
 use crate::model::{Application, Epoch, Holder, Position, Sequence, StreamNo};
 use crate::wire::frames::{LinkKind, LinkRefusal, ToHolder, ToPeer};
@@ -65,11 +65,13 @@ impl From<LinkError> for Ended {
 pub(crate) struct JournalHistory(pub JournalReader);
 
 impl History for JournalHistory {
-    fn at(&self, sequence: Sequence) -> Option<Position> {
-        self.0.position_at(sequence).ok().flatten()
+    type Error = JournalError;
+
+    fn at(&self, sequence: Sequence) -> Result<Option<Position>, JournalError> {
+        self.0.position_at(sequence)
     }
-    fn last_of_epoch(&self, epoch: Epoch) -> Option<Position> {
-        self.0.last_of_epoch(epoch).ok().flatten()
+    fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, JournalError> {
+        self.0.last_of_epoch(epoch)
     }
     fn end(&self) -> Position {
         self.0.stored()
@@ -151,7 +153,8 @@ impl<A: Application> Run<A> {
             _ => return Err(Ended::Unexpected("opened")),
         };
         for _ in 0..limits::COMPARE_ROUNDS_MAX {
-            match opening(&JournalHistory(reader.clone()), holder, fresh, peer) {
+            let opening = opening(&JournalHistory(reader.clone()), holder, fresh, peer);
+            match opening.map_err(|error| Ended::Journal(error.to_string()))? {
                 Opening::Impossible => return Err(Ended::Refused(LinkRefusal::DigestDiffers { at: peer.sequence })),
                 Opening::Fetch { after } => *end = self.take_over(&mut sender, &mut receiver, after).await?,
                 Opening::Begin { after } => {

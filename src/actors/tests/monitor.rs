@@ -55,7 +55,7 @@ async fn stage() -> Stage {
         (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], Default::default()));
     let awaited = Arc::new(AtomicU64::new(0));
     let looked_at = Arc::clone(&awaited);
-    let awaited_frame: AwaitedFrame = Arc::new(move || looked_at.load(SeqCst));
+    let awaited_frame: AwaitedFrame = Arc::new(move || Some(looked_at.load(SeqCst)));
     let (on, measured) = (Arc::clone(&board), Arc::clone(&metrics));
     let monitor = StateMonitor::new(settings, on, shown, measured, awaited_frame, recipient, quiet()).start();
     monitor.send(Stand(standing())).await.unwrap();
@@ -146,6 +146,8 @@ async fn a_peer_that_falls_silent_is_lost_after_the_silence_limit() {
 async fn a_peer_that_an_awaited_frame_does_not_reach_is_lost_though_it_is_heard() {
     let mut stage = stage().await;
     stage.heard_once().await;
+    // On the way back to a pair, answers need the peer already.
+    stage.monitor.send(Stand(Standing { mode: Mode::Solo, ..standing() })).await.unwrap();
     stage.awaited.store(1, SeqCst);
     while stage.events().last() != Some(&Event::PeerLost(Loss::NotStoring)) {
         stage.answer_one(true).await;

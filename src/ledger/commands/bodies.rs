@@ -26,9 +26,11 @@ pub struct Field {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// 1 to so many characters.
+    /// 1 to so many characters, none of them a control character.
     Text(usize),
-    /// `YYYY-MM-DD`.
+    /// 1 to so many ASCII characters that can be seen: no spaces.
+    Id(usize),
+    /// `YYYY-MM-DD`, of the years 1900 to 2199.
     Date,
     /// Four digits.
     Pin,
@@ -52,8 +54,8 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, needed: false, about }
 }
 
-const ID: Kind = Kind::Text(32);
-const TOKEN: Kind = Kind::Text(512);
+const ID: Kind = Kind::Id(32);
+const TOKEN: Kind = Kind::Id(512);
 const NUMBER: Kind = Kind::Integer(1, Number::MAX);
 const UNITS: Kind = Kind::Integer(1, Units::MAX);
 
@@ -62,7 +64,7 @@ const TABLE_HELD: Field = may("rate_table_ver", Kind::Integer(i64::MIN, i64::MAX
 const FAULTS: Field = may("fault_codes", Kind::Texts(16, 32), "what is wrong with the terminal now");
 
 const PERSON: &[Field] = &[
-    may("name", Kind::Text(60), "needed unless the member is provisional"),
+    may("name", Kind::Text(60), "needed unless the member is provisional and has a card"),
     may("kana", Kind::Text(60), "needed unless the member is provisional"),
     may("birth_date", Kind::Date, "needed unless the member is provisional"),
     may("sex", Kind::Text(16), ""),
@@ -79,7 +81,11 @@ const ROW: &[Field] = &[
     needed("person", Kind::Object(PERSON), ""),
     needed("card_id", ID, ""),
     may("pin", Kind::Pin, ""),
-    may("opening", Kind::Objects(1_024, OPENING), "balances that the member brings along"),
+    may(
+        "opening",
+        Kind::Objects(1_024, OPENING),
+        "balances that the member brings along, one for each rate; so many in the whole command",
+    ),
 ];
 
 /// For people.
@@ -87,7 +93,8 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(most) => write!(f, "text, 1 to {most} characters"),
-            Self::Date => f.write_str("date, YYYY-MM-DD"),
+            Self::Id(most) => write!(f, "text, 1 to {most} ASCII letters, digits or signs"),
+            Self::Date => f.write_str("date, YYYY-MM-DD, 1900 to 2199"),
             Self::Pin => f.write_str("text, four digits"),
             Self::Integer(i64::MIN, i64::MAX) => f.write_str("integer"),
             Self::Integer(least, most) => write!(f, "integer, {least} to {most}"),
@@ -154,7 +161,7 @@ pub static BODIES: [Body; 15] = [
         command: "import_members",
         about: "Members of an earlier system, all of the rows or none.",
         fields: &[
-            needed("rows", Kind::Objects(256, ROW), ""),
+            needed("rows", Kind::Objects(256, ROW), "no card twice"),
             may("check_only", Kind::Flag, "say which rows would be refused, and change nothing"),
         ],
         example: r#"{"rows":[{"person":{"name":"山田 太郎","kana":"ヤマダ タロウ","birth_date":"1980-02-29"},"card_id":"C00000001","pin":"0123","opening":[{"rate_id":1,"units":500}]}]}"#,

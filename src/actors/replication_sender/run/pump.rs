@@ -60,7 +60,8 @@ impl<A: Application> Run<A> {
                 Ok(false) => {}
                 Err(ended) => return ended,
             }
-            let behind = self.storage.board.confirmed() > confirmed_told;
+            // Also what only this server's disk still holds up: nobody wakes this task when it is confirmed.
+            let behind = self.storage.board.executed() > confirmed_told;
             let idle_ms = if behind { limits::CONFIRMED_IDLE_MS } else { limits::STREAM_IDLE_MS };
             let due = last_frame + std::time::Duration::from_millis(idle_ms);
             tokio::select! {
@@ -177,13 +178,15 @@ impl<A: Application> Run<A> {
         let board = &self.storage.board;
         if stored.sequence > board.peer_stored() {
             let in_tail = self.storage.tail.get(stored.sequence).map(|entry| entry.position);
-            let own = in_tail.or_else(|| self.storage.reader().position_at(stored.sequence).ok().flatten());
+            let own = match in_tail {
+                Some(position) => Some(position),
+                None => self.storage.reader().position_at(stored.sequence).map_err(|error| Ended::Journal(error.to_string()))?,
+            };
             if own != Some(stored) {
                 return Err(Ended::Refused(LinkRefusal::DigestDiffers { at: stored.sequence }));
             }
             board.set_peer_stored(stored.sequence);
         }
-        board.set_peer_applied(applied);
         board.set_frames_arrived(frame);
         let metrics = &self.storage.metrics;
         Measures::reached(&mut measures.flying, stored.sequence, &metrics.steps.peer_stored);
@@ -204,7 +207,7 @@ impl<A: Application> Run<A> {
         match self.steering.level_at.get() {
             Some(mark) if stored >= mark => {
                 self.steering.level_at.set(None);
-                self.neighbours.news.do_send(StreamNews::Level);
+                self.neighbours.news.do_send(StreamNews::Level(mark));
             }
             Some(_) => {}
             None if executed.0.saturating_sub(stored.0) <= limits::NEAR_ENTRIES => {

@@ -1,0 +1,186 @@
+use super::*;
+use crate::model::{DataId, Epoch, Holder, Mode, Role, ServerId};
+
+const PATIENCE: Patience = Patience { lease_ms: 250, silence_ms: 350, boot_ms: 1_500, beats_remembered: 64 };
+const ME: BootNonce = BootNonce(1);
+const PEER: BootNonce = BootNonce(2);
+
+fn health() -> Health {
+    Health::new(PATIENCE, ME, Moment(10_000))
+}
+
+fn beat(number: u64, echo: Option<u64>) -> Heartbeat {
+    let standing = Standing {
+        epoch: Epoch(1),
+        holder: Holder::Pair { main: ServerId::A },
+        data_id: DataId::default(),
+        mode: Mode::Pair,
+        role: Role::Sub,
+        can_acknowledge: true,
+    };
+    let echo = echo.map(|n| (ME, BeatNo(n)));
+    Heartbeat { from: ServerId::B, boot: PEER, number: BeatNo(number), echo, grants_lease: true, standing, stored: Sequence(0) }
+}
+
+#[test]
+fn a_first_heartbeat_is_told_once() {
+    let mut health = health();
+    assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerBack, Event::PeerSays(_)]));
+    assert_eq!(health.heard(Moment(10_002), &beat(2, None)), vec![]);
+}
+
+/// The loss that an earlier life of the monitor told would otherwise stand for ever.
+#[test]
+fn a_peer_that_is_well_from_the_first_word_on_is_told_to_be_back() {
+    let mut health = health();
+    assert_eq!(health.tick(Moment(10_500)), vec![], "nothing is known yet");
+    assert_eq!(health.heard(Moment(10_600), &beat(1, None))[0], Event::PeerBack);
+}
+
+#[test]
+fn silence_counts_from_the_start_with_patience_and_from_the_last_word_without() {
+    let mut health = health();
+    assert_eq!(health.tick(Moment(11_499)), vec![]);
+    assert_eq!(health.tick(Moment(11_500)), vec![Event::PeerLost(Loss::Silent)]);
+    let events = health.heard(Moment(12_000), &beat(1, None));
+    assert_eq!(events[0], Event::PeerBack);
+    assert_eq!(health.tick(Moment(12_349)), vec![]);
+    assert_eq!(health.tick(Moment(12_350)), vec![Event::PeerLost(Loss::Silent)]);
+}
+
+#[test]
+fn a_lease_counts_from_when_the_echoed_heartbeat_was_sent() {
+    let mut health = health();
+    health.sending(Moment(10_000), BeatNo(7));
+    health.heard(Moment(10_200), &beat(1, Some(7)));
+    assert_eq!(health.lease_until(), Moment(10_250));
+}
+
+#[test]
+fn an_echo_that_grants_nothing_extends_nothing() {
+    let mut health = health();
+    health.sending(Moment(10_000), BeatNo(7));
+    health.heard(Moment(10_010), &Heartbeat { grants_lease: false, ..beat(1, Some(7)) });
+    assert_eq!(health.lease_until(), Moment(0));
+}
+
+#[test]
+fn an_echo_of_another_run_extends_nothing() {
+    let mut health = health();
+    health.sending(Moment(10_000), BeatNo(7));
+    health.heard(Moment(10_010), &Heartbeat { echo: Some((BootNonce(9), BeatNo(7))), ..beat(1, None) });
+    assert_eq!(health.lease_until(), Moment(0));
+}
+
+#[test]
+fn leases_are_out_a_lease_after_the_last_word_heard_while_granting() {
+    let mut health = health();
+    health.heard(Moment(10_100), &beat(1, None));
+    health.grant_leases(false);
+    health.heard(Moment(10_300), &beat(2, None));
+    assert_eq!(health.tick(Moment(10_349)), vec![]);
+    assert_eq!(health.tick(Moment(10_350)), vec![Event::LeasesOut]);
+    assert_eq!(health.tick(Moment(10_400)), vec![], "told once");
+}
+
+#[test]
+fn a_dead_peer_is_lost_at_once_and_stray_heartbeats_of_that_run_do_not_revive_it() {
+    let mut health = health();
+    health.heard(Moment(10_100), &beat(1, None));
+    assert_eq!(health.died(Moment(10_110), PEER), vec![Event::PeerLost(Loss::Dead)]);
+    assert_eq!(health.heard(Moment(10_111), &beat(2, None)), vec![]);
+    let reborn = Heartbeat { boot: BootNonce(3), ..beat(1, None) };
+    assert_eq!(health.heard(Moment(10_900), &reborn)[0], Event::PeerBack);
+}
+
+fn stored(sequence: u64) -> Reach {
+    Reach { stored: Sequence(sequence), frame: 0 }
+}
+
+fn frame(frame: u64) -> Reach {
+    Reach { stored: Sequence(5), frame }
+}
+
+/// Looks at (moment, in a Pair, stored here, stored there), hearing the peer each time, and gives all verdicts.
+fn verdicts(looks: &[(u64, bool, u64, u64)]) -> Vec<Event> {
+    let reaches = looks.iter().map(|&(at, in_pair, own, peers)| (at, in_pair, stored(own), stored(peers)));
+    verdicts_on(&reaches.collect::<Vec<_>>())
+}
+
+fn verdicts_on(looks: &[(u64, bool, Reach, Reach)]) -> Vec<Event> {
+    let mut health = health();
+    let judge = |&(at, in_pair, wanted, peers): &(u64, bool, Reach, Reach)| {
+        let now = Moment(10_000 + at);
+        let mut events = health.heard(now, &beat(at, None));
+        health.progress(now, in_pair, wanted, peers);
+        events.extend(health.tick(now));
+        events
+    };
+    let told = looks.iter().flat_map(judge);
+    told.filter(|event| !matches!(event, Event::PeerSays(_))).collect()
+}
+
+const BACK: Event = Event::PeerBack;
+const LOST: Event = Event::PeerLost(Loss::NotStoring);
+
+#[test]
+fn a_peer_that_does_not_store_for_t_is_lost_in_a_pair_only() {
+    assert_eq!(verdicts(&[(0, true, 5, 4), (349, true, 9, 4), (350, true, 9, 4)]), [BACK, LOST]);
+    assert_eq!(verdicts(&[(0, false, 5, 4), (350, false, 9, 4), (700, false, 9, 4)]), [BACK]);
+}
+
+#[test]
+fn a_peer_that_is_lost_for_not_storing_stays_so_out_of_the_pair_until_it_has_stored_what_was_waited_for() {
+    let lost = [(0, true, 5, 4), (350, true, 5, 4), (375, false, 5, 4), (900, false, 8, 4)];
+    assert_eq!(verdicts(&lost), [BACK, LOST]);
+    assert_eq!(verdicts(&[&lost[..], &[(925, false, 9, 5)]].concat()), [BACK, LOST, BACK]);
+}
+
+/// The peer has stored everything, by its heartbeats, and nothing comes through the stream any more: nobody could read.
+#[test]
+fn a_peer_that_no_awaited_frame_reaches_is_lost_until_one_does() {
+    let lost = [(0, true, frame(7), frame(6)), (350, true, frame(7), frame(6)), (375, false, frame(0), frame(6))];
+    assert_eq!(verdicts_on(&lost), [BACK, LOST]);
+    assert_eq!(verdicts_on(&[&lost[..], &[(400, false, frame(0), frame(7))]].concat()), [BACK, LOST, BACK]);
+    let steady = (0..100).map(|n| (n * 100, true, frame(n + 1), frame(n))).collect::<Vec<_>>();
+    assert_eq!(verdicts_on(&steady), [BACK]);
+    let unasked = [(0, true, frame(0), frame(6)), (900, true, frame(0), frame(6))];
+    assert_eq!(verdicts_on(&unasked), [BACK], "nobody waits");
+}
+
+#[test]
+fn a_peer_that_falls_silent_when_it_is_lost_already_is_lost_once_more() {
+    let mut health = health();
+    for at in [0, 349] {
+        health.heard(Moment(10_000 + at), &beat(at, None));
+        health.progress(Moment(10_000 + at), true, stored(5), stored(4));
+    }
+    assert_eq!(health.tick(Moment(10_350)), [LOST]);
+    assert_eq!(health.tick(Moment(10_700)), [Event::PeerLost(Loss::Silent)]);
+    assert_eq!(health.tick(Moment(10_800)), []);
+}
+
+#[test]
+fn back_in_the_pair_a_peer_gets_as_long_again_to_store() {
+    let again = [(0, true, 5, 4), (350, true, 5, 4), (375, false, 5, 4), (400, true, 5, 4), (749, true, 5, 4), (750, true, 5, 4)];
+    assert_eq!(verdicts(&again), [BACK, LOST, BACK, LOST]);
+}
+
+#[test]
+fn a_peer_that_is_always_a_little_behind_but_advances_is_well() {
+    let mut health = health();
+    for i in 0..100 {
+        let now = Moment(10_000 + i * 100);
+        health.heard(now, &beat(i, None));
+        health.progress(now, true, stored(10 + i), stored(9 + i));
+        assert_eq!(health.tick(now), vec![]);
+    }
+}
+
+#[test]
+fn a_peer_that_says_it_cannot_acknowledge_is_lost() {
+    let mut health = health();
+    let mut sick = beat(1, None);
+    sick.standing.can_acknowledge = false;
+    assert_eq!(health.heard(Moment(10_001), &sick)[0], Event::PeerLost(Loss::CannotAcknowledge));
+}
