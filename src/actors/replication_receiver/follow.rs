@@ -143,7 +143,7 @@ impl<A: Application> Follow<A> {
             let full = self.is_full();
             let result = tokio::select! {
                 () = self.steering.wake.notified() => Ok(()),
-                // Only the disk is waited for: not reading on is what slows the holder down.
+                // Not reading on is what slows the holder down.
                 () = sleep(Duration::from_millis(limits::TAIL_FULL_POLL_MS)), if full => Ok(()),
                 result = receiver.next_batch(&mut frames), if !full => result,
             };
@@ -166,14 +166,14 @@ impl<A: Application> Follow<A> {
         }
     }
 
-    /// Whether there is no room for more. A store that does not follow must not end the pair: what is on the disk leaves memory, and
-    /// the applier reads it from the journal.
+    /// Whether there is no room for more. A store that is away must not end the pair: what is on the disk leaves memory, and the
+    /// applier reads it from the journal. One that only follows slowly is waited for: who takes over must have applied everything.
     fn is_full(&self) -> bool {
         let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
-        is_full() && {
+        if is_full() && self.storage.board.store_fails() {
             self.storage.tail.release(self.storage.board.stored());
-            is_full()
         }
+        is_full()
     }
 
     async fn take(&self, frame: ToPeer, sender: &mut FrameSender<ToHolder>, taken: &mut Taken) -> Result<(), Ended> {
