@@ -322,6 +322,7 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("url = ", "path = ", "line 24: store.path: unknown field"),
             ("[http]", "[timing]\nlease_ms = 400\n[http]", "line 22: timing.lease_ms: must be shorter"),
             ("[http]", "[timing]\nsilence_ms = 200\n[http]", "line 21: timing.lease_ms: must be shorter"),
+            ("[http]", "[timing]\nlease_ms = 200\nsilence_ms = 299\n[http]", "line 23: timing.silence_ms: must be 300"),
             ("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"", "line 18: addresses.sub: 10.0.0.2 is a server's own"),
             ("10.0.0.3:7410", "10.0.0.3:0", "line 13: arbiter.address: 10.0.0.3:0: nobody"),
             ("\"hall-2\"]", "\"hall-1\"]", "line 4: server.pair: names \"hall-1\" twice"),

@@ -17,7 +17,7 @@ use crate::actors::journal_writer::{self, JournalWriter};
 use crate::actors::replication_applier::{self, ConfirmedMoved, ReplicationApplier};
 use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
-use crate::actors::state_monitor::{AwaitedFrame, StateMonitor};
+use crate::actors::state_monitor::{NeedsThePeer, StateMonitor};
 use crate::actors::{Reply, Storage, address_keeper};
 use crate::config::limits;
 use crate::console::{Console, Parts};
@@ -194,11 +194,11 @@ fn start_tree(
             let (settings, board, shown) = (settings.clone(), Arc::clone(&board), Arc::clone(&shown));
             let (coordinator, log) = (coordinator.clone().recipient(), logs.for_actor("state-monitor"));
             let (metrics, storage) = (Arc::clone(&metrics), Arc::clone(&storage));
-            let awaited_frame: AwaitedFrame = Arc::new(move || storage.gate.awaited_frame());
+            let needs_the_peer: NeedsThePeer = Arc::new(move || storage.gate.needs_the_peer());
             child("state-monitor", monitor_seat, &threads.control, move || {
                 let (board, shown, metrics) = (Arc::clone(&board), Arc::clone(&shown), Arc::clone(&metrics));
-                let awaited_frame = Arc::clone(&awaited_frame);
-                StateMonitor::new(settings.clone(), board, shown, metrics, awaited_frame, coordinator.clone(), log.clone())
+                let needs_the_peer = Arc::clone(&needs_the_peer);
+                StateMonitor::new(settings.clone(), board, shown, metrics, needs_the_peer, coordinator.clone(), log.clone())
             })
         })
         .actor({

@@ -43,8 +43,8 @@ pub struct LifeTold(pub LifeNews);
 #[rtype(result = "()")]
 pub struct Judged(pub Event);
 
-/// The frame of the stream that a terminal's answer waits for, 0 if none does; `None` while answers do not need the peer.
-pub type AwaitedFrame = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+/// Whether answers must wait for the peer's word.
+pub type NeedsThePeer = Arc<dyn Fn() -> bool + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Settings {
@@ -70,7 +70,7 @@ pub struct StateMonitor {
     board: Arc<Board>,
     shown: Arc<Shown>,
     metrics: Arc<Metrics>,
-    awaited_frame: AwaitedFrame,
+    needs_the_peer: NeedsThePeer,
     coordinator: Recipient<Judged>,
     log: Logger,
     watching: Rc<Watching>,
@@ -82,12 +82,12 @@ impl StateMonitor {
         board: Arc<Board>,
         shown: Arc<Shown>,
         metrics: Arc<Metrics>,
-        awaited_frame: AwaitedFrame,
+        needs_the_peer: NeedsThePeer,
         coordinator: Recipient<Judged>,
         log: Logger,
     ) -> Self {
         let watching = Rc::new(Watching::new(&settings, None));
-        Self { settings, board, shown, metrics, awaited_frame, coordinator, log, watching }
+        Self { settings, board, shown, metrics, needs_the_peer, coordinator, log, watching }
     }
 
     fn tell(&self, events: Vec<Event>) {
@@ -134,7 +134,7 @@ struct Round {
     board: Arc<Board>,
     shown: Arc<Shown>,
     metrics: Arc<Metrics>,
-    awaited_frame: AwaitedFrame,
+    needs_the_peer: NeedsThePeer,
     coordinator: Recipient<Judged>,
     log: Logger,
     paths: Paths,
@@ -223,14 +223,17 @@ impl Round {
     fn judge(&mut self) {
         let now = clock::now();
         let standing = self.watching.standing.get();
-        let awaited = (self.awaited_frame)();
         // Answers need the peer from before the pair is one: from when it was near.
-        let in_pair = awaited.is_some() || standing.is_some_and(|standing| standing.mode == Mode::Pair);
+        let needs_the_peer = (self.needs_the_peer)();
+        let in_pair = needs_the_peer || standing.is_some_and(|standing| standing.mode == Mode::Pair);
         let follows = standing.is_some_and(|standing| standing.mode == Mode::Rejoining || standing.role == Role::Sub);
-        // Main knows by acknowledgements, Sub by heartbeats; whoever follows sends no frames, and waits for none.
-        let arrived = if follows { u64::MAX } else { self.board.frames_arrived() };
+        // Main knows by acknowledgements, Sub by heartbeats. An open stream carries frames all the time: none of them arriving would
+        // show only once somebody asks. Whoever follows sends none, and waits for none.
+        let arrived = self.board.frames_arrived();
+        let next = if needs_the_peer { arrived + 1 } else { 0 };
+        let arrived = if follows { u64::MAX } else { arrived };
         let peers = Reach { stored: self.peer_stored.max(self.board.peer_stored()), frame: arrived };
-        let wanted = Reach { stored: self.board.stored(), frame: awaited.unwrap_or(0) };
+        let wanted = Reach { stored: self.board.stored(), frame: next };
         let events = {
             let mut health = self.watching.health.borrow_mut();
             health.progress(now, in_pair, wanted, peers);
@@ -262,7 +265,7 @@ impl Actor for StateMonitor {
             board: Arc::clone(&self.board),
             shown: Arc::clone(&self.shown),
             metrics: Arc::clone(&self.metrics),
-            awaited_frame: Arc::clone(&self.awaited_frame),
+            needs_the_peer: Arc::clone(&self.needs_the_peer),
             coordinator: self.coordinator.clone(),
             log: self.log.clone(),
             paths,

@@ -32,8 +32,10 @@ impl Timing {
         if self.lease_ms >= self.silence_ms {
             return refuse("timing.lease_ms", "must be shorter than silence_ms, or two servers could hold one address".into());
         }
-        if self.silence_ms > limits::SILENCE_MS_MAX {
-            return refuse("timing.silence_ms", format!("above {}", limits::SILENCE_MS_MAX));
+        let least_ms = 3 * limits::STREAM_IDLE_MS;
+        if !(least_ms..=limits::SILENCE_MS_MAX).contains(&self.silence_ms) {
+            let most_ms = limits::SILENCE_MS_MAX;
+            return refuse("timing.silence_ms", format!("must be {least_ms} (three frames of an idle stream) to {most_ms}"));
         }
         Ok(())
     }

@@ -122,18 +122,9 @@ impl<T> Gate<T> {
         }
     }
 
-    /// The frame whose coming to the peer the oldest answer waits for; for the answer to an entry that only the peer is still to store,
-    /// the next one. 0 if nobody waits for the peer; `None` if nobody would have to.
-    pub fn awaited_frame(&self) -> Option<u64> {
-        let inner = locked(&self.inner);
-        let Rule::Both(_) = inner.rule else { return None };
-        // What this server's own disk still holds up is not the peer's to answer for.
-        let oldest = inner.waiting.front().filter(|waiting| waiting.rests_on <= self.board.stored());
-        let next = || self.board.frames_arrived() + 1;
-        let frame_of = |waiting: &Waiting<T>| {
-            waiting.frame.unwrap_or_else(|| if waiting.rests_on > self.board.peer_stored() { next() } else { 0 })
-        };
-        Some(oldest.map_or(0, frame_of))
+    /// Whether an answer must wait for the peer's word.
+    pub fn needs_the_peer(&self) -> bool {
+        matches!(self.rule(), Rule::Both(_))
     }
 }
 
@@ -215,24 +206,6 @@ mod tests {
         stored(&board, 0, 9);
         gate.pass(Moment(0));
         assert!(locked(&seen).is_empty());
-    }
-
-    #[test]
-    fn the_frame_that_the_oldest_answer_waits_for_is_known_if_only_the_peer_keeps_it() {
-        let (gate, board, _) = gate();
-        gate.set(Rule::Both(Epoch(1)), Moment(0));
-        stored(&board, 4, 4);
-        board.set_frames_arrived(8);
-        assert_eq!(gate.awaited_frame(), Some(0), "nobody waits");
-        gate.wait([waiting(1, 5, None)], Moment(0));
-        assert_eq!(gate.awaited_frame(), Some(0), "for the own disk");
-        stored(&board, 5, 4);
-        assert_eq!(gate.awaited_frame(), Some(9));
-        gate.flush();
-        gate.wait([waiting(2, 4, Some(12))], Moment(0));
-        assert_eq!(gate.awaited_frame(), Some(12));
-        gate.set(Rule::Own(Epoch(2)), Moment(0));
-        assert_eq!(gate.awaited_frame(), None, "the peer is not needed");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Patience {
 pub struct Reach {
     /// Durable up to here.
     pub stored: Sequence,
-    /// The stream's frames up to here have come to the peer; 0 where nobody waits for one.
+    /// The stream's frames up to here have come to the peer; 0 where none is waited for.
     pub frame: u64,
 }
 
@@ -149,7 +149,7 @@ impl Health {
         let is_lost = self.loss == Some(Loss::NotStoring);
         let awaited = self.behind.map_or(Reach::default(), |(awaited, _)| awaited);
         let reached = peers.covers(awaited);
-        // Terminals that gave up waiting for a frame take back nothing once the peer is lost by it.
+        // Frames are no longer waited for out of the pair; that takes back nothing of a loss by one.
         let frame = if is_lost { wanted.frame.max(awaited.frame) } else { wanted.frame };
         if peers.covers(Reach { frame, ..wanted }) || (!in_pair && (reached || !is_lost)) {
             self.behind = None;

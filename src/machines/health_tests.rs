@@ -136,16 +136,16 @@ fn a_peer_that_is_lost_for_not_storing_stays_so_out_of_the_pair_until_it_has_sto
     assert_eq!(verdicts(&[&lost[..], &[(925, false, 9, 5)]].concat()), [BACK, LOST, BACK]);
 }
 
-/// The peer has stored everything, by its heartbeats, and nothing comes through the stream any more: nobody could read.
+/// The peer has stored everything, by its heartbeats, and nothing comes through the stream any more: nobody could be answered.
 #[test]
-fn a_peer_that_no_awaited_frame_reaches_is_lost_until_one_does() {
+fn a_peer_that_no_frame_reaches_is_lost_until_one_does() {
     let lost = [(0, true, frame(7), frame(6)), (350, true, frame(7), frame(6)), (375, false, frame(0), frame(6))];
     assert_eq!(verdicts_on(&lost), [BACK, LOST]);
     assert_eq!(verdicts_on(&[&lost[..], &[(400, false, frame(0), frame(7))]].concat()), [BACK, LOST, BACK]);
     let steady = (0..100).map(|n| (n * 100, true, frame(n + 1), frame(n))).collect::<Vec<_>>();
     assert_eq!(verdicts_on(&steady), [BACK]);
-    let unasked = [(0, true, frame(0), frame(6)), (900, true, frame(0), frame(6))];
-    assert_eq!(verdicts_on(&unasked), [BACK], "nobody waits");
+    let none_wanted = [(0, true, frame(0), frame(6)), (900, true, frame(0), frame(6))];
+    assert_eq!(verdicts_on(&none_wanted), [BACK], "whoever follows sends none");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! StateMonitor: a peer that falls silent, dies, comes back.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
-use crate::actors::state_monitor::{AwaitedFrame, GrantLeases, Judged, LifeTold, Settings, Stand, StateMonitor};
+use crate::actors::state_monitor::{GrantLeases, Judged, LifeTold, NeedsThePeer, Settings, Stand, StateMonitor};
 use crate::clock;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
@@ -37,7 +37,7 @@ struct Stage {
     judged: Heard<Judged>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
-    awaited: Arc<AtomicU64>,
+    needed: Arc<AtomicBool>,
     peer: tokio::net::UdpSocket,
     key: HeartbeatKey,
     number: u64,
@@ -53,13 +53,13 @@ async fn stage() -> Stage {
     let (recipient, judged) = ear::<Judged>();
     let (board, shown, metrics) =
         (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], Default::default()));
-    let awaited = Arc::new(AtomicU64::new(0));
-    let looked_at = Arc::clone(&awaited);
-    let awaited_frame: AwaitedFrame = Arc::new(move || Some(looked_at.load(SeqCst)));
+    let needed = Arc::new(AtomicBool::new(false));
+    let looked_at = Arc::clone(&needed);
+    let needs_the_peer: NeedsThePeer = Arc::new(move || looked_at.load(SeqCst));
     let (on, measured) = (Arc::clone(&board), Arc::clone(&metrics));
-    let monitor = StateMonitor::new(settings, on, shown, measured, awaited_frame, recipient, quiet()).start();
+    let monitor = StateMonitor::new(settings, on, shown, measured, needs_the_peer, recipient, quiet()).start();
     monitor.send(Stand(standing())).await.unwrap();
-    Stage { monitor, judged, board, metrics, awaited, peer, key, number: 0 }
+    Stage { monitor, judged, board, metrics, needed, peer, key, number: 0 }
 }
 
 impl Stage {
@@ -143,12 +143,12 @@ async fn a_peer_that_falls_silent_is_lost_after_the_silence_limit() {
 }
 
 #[actix::test]
-async fn a_peer_that_an_awaited_frame_does_not_reach_is_lost_though_it_is_heard() {
+async fn a_peer_that_an_needs_the_peer_does_not_reach_is_lost_though_it_is_heard() {
     let mut stage = stage().await;
     stage.heard_once().await;
     // On the way back to a pair, answers need the peer already.
     stage.monitor.send(Stand(Standing { mode: Mode::Solo, ..standing() })).await.unwrap();
-    stage.awaited.store(1, SeqCst);
+    stage.needed.store(true, SeqCst);
     while stage.events().last() != Some(&Event::PeerLost(Loss::NotStoring)) {
         stage.answer_one(true).await;
     }
