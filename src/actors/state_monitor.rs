@@ -5,15 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture};
-use slog::{Logger, debug, error, warn};
+use slog::{Logger, debug, error, info, warn};
 use tokio::time::{Instant, sleep_until};
 
 use self::lag::PeerLag;
 use super::fault;
 use crate::clock;
+use crate::config::limits;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::{Health, Patience, Reach};
+use crate::machines::paths::{self, News, PathWatch};
 use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Role, Sequence, ServerId, Standing};
 use crate::telemetry::Metrics;
 use crate::wire::hearing::Hearing;
@@ -140,9 +142,13 @@ struct Round {
     paths: Paths,
     hearing: Hearing,
     lag: PeerLag,
+    watch: PathWatch,
     /// What the peer's newest heartbeat said about its journal.
     peer_stored: Sequence,
 }
+
+const PATH_PATIENCE: paths::Patience =
+    paths::Patience { silence_ms: limits::PATH_SILENCE_MS, refusals_ms: limits::REFUSED_BEATS_TOLD_MS };
 
 impl Round {
     async fn go(mut self) {
@@ -158,6 +164,7 @@ impl Round {
                     self.tell_standstill(Instant::now() - due);
                     self.beat();
                     self.judge();
+                    self.look_at_the_paths();
                     // From now, not from when it was due: late ticks must not come in a burst.
                     due = Instant::now() + beat;
                 }
@@ -167,12 +174,48 @@ impl Round {
                     match decoded {
                         Ok(heard) => {
                             self.metrics.heartbeats_heard.inc();
+                            self.watch.heard(datagram.path, clock::now());
                             self.hear(&heard);
                         }
-                        Err(refusal) => debug!(self.log, "refused a heartbeat"; "code" => refusal.code()),
+                        Err(refusal) => self.refuse(refusal.code()),
                     }
                 }
             }
+        }
+    }
+
+    fn refuse(&mut self, code: &'static str) {
+        debug!(self.log, "refused a heartbeat"; "code" => code);
+        self.metrics.refused_heartbeat(code);
+        if let Some(news) = self.watch.refused(code, clock::now()) {
+            self.tell_of_paths(news);
+        }
+    }
+
+    fn look_at_the_paths(&mut self) {
+        let news = self.watch.look(clock::now(), self.watching.life.get().is_some());
+        if news.is_empty() {
+            return;
+        }
+        news.into_iter().for_each(|news| self.tell_of_paths(news));
+        let silent: Vec<String> = self.watch.silent().map(|path| self.settings.paths[path].name.clone()).collect();
+        self.metrics.heartbeat_paths_silent.set(silent.len() as u64);
+        self.shown.update(|view| view.silent_paths = silent);
+    }
+
+    fn tell_of_paths(&self, news: News) {
+        let name = |path: usize| &self.settings.paths[path].name;
+        match news {
+            News::Silent(path) => {
+                warn!(self.log, "no heartbeat comes on this path; another one still carries them"; "path" => name(path))
+            }
+            News::HeardAgain(path) => info!(self.log, "heartbeats come on this path again"; "path" => name(path)),
+            News::NoneHeard => warn!(
+                self.log,
+                "the peer is connected, but none of its heartbeats is heard on any path: is their UDP port \
+                let through, and is keys/secret the same on both servers?"
+            ),
+            News::Refused { code, times } => warn!(self.log, "heartbeats are refused"; "code" => code, "times" => times),
         }
     }
 
@@ -259,6 +302,7 @@ impl Actor for StateMonitor {
                 return;
             }
         };
+        self.shown.update(|view| view.silent_paths.clear());
         let round = Round {
             settings: self.settings.clone(),
             watching: Rc::clone(&self.watching),
@@ -271,6 +315,7 @@ impl Actor for StateMonitor {
             paths,
             hearing: Hearing::new(self.settings.boot),
             lag: PeerLag::default(),
+            watch: PathWatch::new(PATH_PATIENCE, self.settings.paths.len(), clock::now()),
             peer_stored: Sequence(0),
         };
         ctx.spawn(round.go().into_actor(self).map(|(), _, _| ()));

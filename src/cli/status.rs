@@ -102,6 +102,7 @@ pub struct Peer {
     pub in_sync: bool,
     pub lag_entries: Option<u64>,
     pub lag_ms: Option<f64>,
+    pub silent_paths: Vec<String>,
 }
 
 /// Asks and prints.
@@ -227,6 +228,9 @@ fn write_status(text: &mut String, status: &Status) {
     say(format!("  service addresses held: {addresses}"));
     if let Some(warning) = of_arbiter(status) {
         say(format!("  {warning}"));
+    }
+    for path in &status.peer.silent_paths {
+        say(format!("  no heartbeat comes on the path {path}: the servers are not joined twice now"));
     }
     for actor in &status.actors {
         write_actor(text, actor, 1);

@@ -123,6 +123,10 @@ pub const STORED_POLL: Duration = Duration::from_millis(1);
 pub const SLOW_STEPS_MAX: usize = 1;
 /// Pause after `accept` failed for want of a file descriptor.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A path between the boxes is called silent after so long: eighty heartbeats are no burst of losses.
+pub const PATH_SILENCE_MS: u64 = 2_000;
+/// Heartbeats that are refused are told at most this often: a stranger's datagrams must not fill the log.
+pub const REFUSED_BEATS_TOLD_MS: u64 = 60_000;
 /// Between two tries to listen for terminals: an earlier life's sessions give their descriptors back within moments.
 pub const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 /// How often the gate looks for answers that wait too long, and recomputes what is confirmed whatever was or was not told.

@@ -55,6 +55,8 @@ struct Peer {
     /// Age of the oldest of these; 0 if the peer lacks nothing; `null` where it is not known: stored before this server was started.
     lag_ms: Option<u64>,
     silence_ms: u64,
+    /// Heartbeat paths on which nothing comes while another one carries heartbeats.
+    silent_paths: Vec<String>,
     /// Why it counts as lost.
     lost: Option<&'static str>,
 }
@@ -141,6 +143,7 @@ impl Console {
             lag_entries,
             lag_ms: lag_entries.and_then(|lag| if lag == 0 { Some(0) } else { self.peer_lag_ms() }),
             silence_ms: view.peer_silence_ms,
+            silent_paths: view.silent_paths.clone(),
             lost: view.peer_lost,
         }
     }

@@ -21,6 +21,8 @@ pub struct View {
     pub peer_silence_ms: u64,
     /// Why the peer counts as lost, if it does; for people.
     pub peer_lost: Option<&'static str>,
+    /// Heartbeat paths that are silent while another one is heard.
+    pub silent_paths: Vec<String>,
     pub arbiter_heard: Option<Moment>,
     pub arbiter_error: Option<String>,
     pub register: Option<Register>,

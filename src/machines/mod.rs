@@ -5,4 +5,5 @@
 pub mod admission;
 pub mod failover;
 pub mod health;
+pub mod paths;
 pub mod stream;

@@ -14,7 +14,7 @@ use crate::actors::failover_coordinator::Notes;
 use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
 use crate::arbiter::{Arbiter, WitnessClient};
-use crate::config::{self, Addresses, Config, TerminalTls, limits};
+use crate::config::{self, Addresses, Config, HeartbeatPath, TerminalTls, limits};
 use crate::journal::{CoordinationFile, Directory, Journal, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
@@ -190,8 +190,9 @@ fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::S
 }
 
 fn monitor_settings(config: &Config, boot: BootNonce, key: HeartbeatKey) -> state_monitor::Settings {
-    let paths = config.peer.heartbeats.iter().enumerate();
-    let paths = paths.map(|(n, path)| Path { name: format!("path-{}", n + 1), local: path.local, peer: path.peer }).collect();
+    let named = |path: &HeartbeatPath| format!("{} to {}", path.local, path.peer);
+    let paths = config.peer.heartbeats.iter();
+    let paths = paths.map(|path| Path { name: named(path), local: path.local, peer: path.peer }).collect();
     let timing = config.timing;
     let patience = Patience {
         lease_ms: timing.lease_ms,

@@ -116,6 +116,8 @@ pub struct Metrics {
     pub visible_after: Micros,
     pub heartbeats_sent: Counter,
     pub heartbeats_heard: Counter,
+    refused_heartbeats: Family<[(&'static str, String); 1], Counter>,
+    pub heartbeat_paths_silent: Number,
     pub takeovers: Counter,
 }
 
@@ -158,12 +160,24 @@ impl Metrics {
                 Known::default(),
             )),
             visible_after: micros(to, "visible_after", "From Main's commit to visibility on Sub"),
-            heartbeats_sent: register(to, "heartbeats_sent", "Heartbeats sent, on each path", Counter::default()),
+            heartbeats_sent: register(to, "heartbeats_sent", "Heartbeats sent, on all paths together", Counter::default()),
             heartbeats_heard: register(
                 to,
                 "heartbeats_heard",
-                "Authentic heartbeats of the peer heard, on each path",
+                "Authentic heartbeats of the peer heard, on all paths together",
                 Counter::default(),
+            ),
+            refused_heartbeats: register(
+                to,
+                "heartbeats_refused",
+                "Datagrams from the peer's address that are none of its heartbeats, by code",
+                Family::default(),
+            ),
+            heartbeat_paths_silent: register(
+                to,
+                "heartbeat_paths_silent",
+                "Heartbeat paths that are silent while another one is heard",
+                Number::default(),
             ),
             takeovers: register(to, "takeovers", "Unplanned takeovers by this server", Counter::default()),
             registry,
@@ -189,6 +203,11 @@ impl Metrics {
     /// A frame or link of the peer was refused; `code` as [`crate::wire::frames::LinkRefusal`] names it.
     pub fn refused_frame(&self, code: &'static str) {
         self.refused_frames.get_or_create(&[("code", code.to_owned())]).inc();
+    }
+
+    /// `code` as [`crate::wire::heartbeat::BeatRefusal`] names it.
+    pub fn refused_heartbeat(&self, code: &'static str) {
+        self.refused_heartbeats.get_or_create(&[("code", code.to_owned())]).inc();
     }
 
     /// What this server is now.

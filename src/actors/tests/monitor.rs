@@ -38,6 +38,7 @@ struct Stage {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     needed: Arc<AtomicBool>,
+    shown: Arc<Shown>,
     peer: tokio::net::UdpSocket,
     key: HeartbeatKey,
     number: u64,
@@ -48,7 +49,7 @@ async fn stage() -> Stage {
     let local = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let key = HeartbeatKey::from_secret(&PairSecret::draw().unwrap());
     let patience = Patience { lease_ms: 250, silence_ms: 350, boot_ms: 1_500, beats_remembered: 64 };
-    let paths = vec![Path { name: "loopback".into(), local, peer: peer.local_addr().unwrap() }];
+    let paths = vec![Path { name: "loopback".into(), local, peer: peer.local_addr().unwrap() }, unplugged()];
     let settings = Settings { me: ServerId::A, boot: BootNonce(1), key: key.clone(), paths, patience, heartbeat_ms: 25 };
     let (recipient, judged) = ear::<Judged>();
     let (board, shown, metrics) =
@@ -56,10 +57,16 @@ async fn stage() -> Stage {
     let needed = Arc::new(AtomicBool::new(false));
     let looked_at = Arc::clone(&needed);
     let needs_the_peer: NeedsThePeer = Arc::new(move || looked_at.load(SeqCst));
-    let (on, measured) = (Arc::clone(&board), Arc::clone(&metrics));
-    let monitor = StateMonitor::new(settings, on, shown, measured, needs_the_peer, recipient, quiet()).start();
+    let (on, at, measured) = (Arc::clone(&board), Arc::clone(&shown), Arc::clone(&metrics));
+    let monitor = StateMonitor::new(settings, on, at, measured, needs_the_peer, recipient, quiet()).start();
     monitor.send(Stand(standing())).await.unwrap();
-    Stage { monitor, judged, board, metrics, needed, peer, key, number: 0 }
+    Stage { monitor, judged, board, metrics, needed, shown, peer, key, number: 0 }
+}
+
+/// A path at whose other end nobody is.
+fn unplugged() -> Path {
+    let at_both_ends = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    Path { name: "cable".into(), local: at_both_ends, peer: "127.0.0.1:9".parse().unwrap() }
 }
 
 impl Stage {
@@ -156,6 +163,16 @@ async fn a_peer_that_an_needs_the_peer_does_not_reach_is_lost_though_it_is_heard
     while stage.events().last() != Some(&Event::PeerBack) {
         stage.answer_one(true).await;
     }
+}
+
+#[actix::test]
+async fn a_path_on_which_nothing_comes_is_shown_and_loses_nobody() {
+    let mut stage = stage().await;
+    while stage.shown.view().silent_paths != ["cable"] {
+        stage.answer_one(true).await;
+    }
+    assert_eq!(stage.metrics.heartbeat_paths_silent.get(), 1);
+    assert!(!stage.events().iter().any(|event| matches!(event, Event::PeerLost(_))));
 }
 
 #[actix::test]
