@@ -46,6 +46,7 @@ pub struct Server {
     /// This server's name; one of `pair`.
     pub name: String,
     /// Both names. The first is the pair's home Main.
+    #[serde(deserialize_with = "kinds::two_names")]
     pub pair: [String; 2],
     /// Journal, coordination file, lost-and-found and logs live below.
     pub data: PathBuf,
@@ -242,12 +243,15 @@ impl Config {
     }
 
     fn validate_addresses(&self) -> Result<(), Refusal> {
-        let Addresses::Alias { interface, main, sub, .. } = &self.addresses else { return Ok(()) };
+        let Addresses::Alias { interface, main, sub, gateway } = &self.addresses else { return Ok(()) };
         if main == sub {
             return refuse("addresses.sub", format!("{sub} is also addresses.main; the pair needs two service addresses"));
         }
         if interface.is_empty() || interface.len() > limits::INTERFACE_NAME_LEN_MAX {
             return refuse("addresses.interface", format!("{interface:?} is not an interface name"));
+        }
+        if gateway.is_some_and(|gateway| gateway == *main || gateway == *sub) {
+            return refuse("addresses.gateway", "is one of the pair's own service addresses".into());
         }
         for (key, address) in [("addresses.main", main), ("addresses.sub", sub)] {
             if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
@@ -324,6 +328,8 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("[http]", "[timing]\nsilence_ms = 200\n[http]", "line 21: timing.lease_ms: must be shorter"),
             ("[http]", "[timing]\nlease_ms = 200\nsilence_ms = 299\n[http]", "line 23: timing.silence_ms: must be 300"),
             ("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"", "line 18: addresses.sub: 10.0.0.2 is a server's own"),
+            ("\"hall-2\"]", "\"hall-2\", \"hall-3\"]", "line 4: server.pair: names 3 servers"),
+            ("sub = \"10.0.0.101\"", "sub = \"10.0.0.101\"\ngateway = \"10.0.0.101\"", "line 19: addresses.gateway: is one"),
             ("10.0.0.3:7410", "10.0.0.3:0", "line 13: arbiter.address: 10.0.0.3:0: nobody"),
             ("\"hall-2\"]", "\"hall-1\"]", "line 4: server.pair: names \"hall-1\" twice"),
         ] {

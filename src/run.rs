@@ -1,7 +1,7 @@
 //! One server: its files opened, its actors placed on their threads, and the supervision tree as one visible list.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
@@ -25,7 +25,7 @@ use crate::handover::{Board, Gate, Shown, Tail};
 use crate::ledger::{Ledger, commands};
 use crate::machines::failover::Story;
 use crate::model::StreamNo;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{self, metrics::Metrics};
 
 mod cautions;
 mod links;
@@ -88,23 +88,33 @@ impl Threads {
     }
 }
 
+/// As `duplex --help` lists it.
+const HUNG: i32 = 70;
+
 /// Runs this server until it is told to stop, gives up, or must not go on.
 pub fn serve(opened: Opened) -> ExitCode {
     System::new().block_on(async move { run(opened).await })
 }
 
+/// Dropping the guard writes what the log still queues: at the end, and before the process is ended from another thread.
+type LastLines = Arc<Mutex<Option<telemetry::Guard>>>;
+
+fn write_out(last_lines: &LastLines) {
+    drop(last_lines.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
 async fn run(mut opened: Opened) -> ExitCode {
-    // Dropped last: it writes what the log still queues.
-    let _telemetry = opened.telemetry.take();
+    let last_lines: LastLines = Arc::new(Mutex::new(opened.telemetry.take()));
     let log = opened.logs.for_actor("server");
     info!(log, "starting"; "server" => &opened.config.server.name, "version" => env!("CARGO_PKG_VERSION"));
     let addresses = opened.addresses.clone();
     let (exit, mut exits) = mpsc::unbounded_channel();
     let threads = Threads::start();
-    let (tree, stop) = match start_tree(opened, &threads, exit) {
+    let (tree, stop) = match start_tree(opened, &threads, exit, &last_lines) {
         Ok(started) => started,
         Err(error) => {
             crit!(log, "cannot start"; "reason" => error);
+            write_out(&last_lines);
             return ExitCode::FAILURE;
         }
     };
@@ -113,6 +123,7 @@ async fn run(mut opened: Opened) -> ExitCode {
     withdraw::now(addresses.as_ref());
     tree.stop(Duration::from_secs(1)).await;
     info!(log, "stopped");
+    write_out(&last_lines);
     code
 }
 
@@ -166,6 +177,7 @@ fn start_tree(
     opened: Opened,
     threads: &Threads,
     exit: mpsc::UnboundedSender<Story>,
+    last_lines: &LastLines,
 ) -> Result<(Tree, actix::Recipient<StopWanted>), String> {
     let Opened { config, app, logs, journal, place, notes, settings, first_register, arbiter, connector, listener, .. } = opened;
     let (board, shown) = (Arc::new(Board::default()), Arc::new(Shown::default()));
@@ -324,12 +336,13 @@ fn start_tree(
     });
 
     let on_hang = {
-        let (log, addresses) = (logs.for_actor("server"), opened.addresses.clone());
+        let (log, addresses, last_lines) = (logs.for_actor("server"), opened.addresses.clone(), Arc::clone(last_lines));
         move |hang: Hang| {
             crit!(log, "an actor hangs; this server leaves"; "child" => &hang.child, "lasted_ms" => hang.lasted.as_millis() as u64);
             withdraw::now(addresses.as_ref());
+            write_out(&last_lines);
             // Its thread would remain: only the process can end it.
-            std::process::exit(70);
+            std::process::exit(HUNG);
         }
     };
     let minute = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, Supervised, WrapFuture};
 use rustls::ServerConfig;
@@ -192,9 +193,9 @@ impl<A: Application> Edge<A> {
 
     fn deliver(&self, answers: Vec<Leaving<Reply>>) {
         let mode = self.shown.mode();
-        // The oldest of the batch stands for all: a lock per batch, not per answer.
-        if let Some(oldest) = answers.first() {
-            self.storage.metrics.answer_latency.observe(oldest.answer.came.elapsed());
+        let now = Instant::now();
+        for leaving in &answers {
+            self.storage.metrics.answer_latency.observe(now - leaving.answer.came);
         }
         let mut once = Vec::new();
         let mut sessions = self.sessions.borrow_mut();

@@ -310,6 +310,7 @@ fn is_poison(error: &StoreError) -> bool {
         StoreError::Address { .. }
         | StoreError::Refused { .. }
         | StoreError::Newer { .. }
+        | StoreError::Broken { .. }
         | StoreError::Corrupt { .. }
         | StoreError::NotNext { .. } => true,
     }

@@ -41,6 +41,7 @@ const EXIT_CODES: &str = "Exit codes:
   2    wrong usage of the command line
   3    the service refused (its answer is printed)
   4    outcome unknown: no answer in time; run again, the same command id is sent again
+  70   `serve` only: a part of the server hung, and left to the other server
   130  interrupted by Ctrl-C or SIGTERM
   141  whoever read the output went away";
 

@@ -2,7 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// An array of two would leave out a third name without a word.
+pub(super) fn two_names<'de, D: Deserializer<'de>>(names: D) -> Result<[String; 2], D::Error> {
+    let names = Vec::<String>::deserialize(names)?;
+    let found = names.len();
+    names.try_into().map_err(|_| D::Error::custom(format!("names {found} servers; a pair has two")))
+}
 
 /// The third opinion.
 #[derive(Clone, Debug, Serialize, Deserialize)]

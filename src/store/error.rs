@@ -21,7 +21,9 @@ pub enum StoreError {
     Refused { place: String, subject: String, reason: String },
     /// The tables were made by a newer version of this program.
     Newer { place: String, version: String },
-    /// What was read cannot have been written by this program, or the disk failed: rebuild this store from the peer.
+    /// The system could not read or write its files: a failing disk, or a full one that is told as an error.
+    Broken { place: String, reason: String },
+    /// What was read cannot have been written by this program: rebuild this store from the peer.
     Corrupt { place: String, reason: String },
     /// The entries do not follow what is applied.
     NotNext { place: String, expected: Sequence, found: Sequence },
@@ -36,9 +38,11 @@ impl fmt::Display for StoreError {
             Self::Full { place, reason } => write!(f, "{place} has no space left: {}", one_line(reason)),
             Self::Refused { place, subject, reason } => write!(f, "{place} refuses {subject}: {}", one_line(reason)),
             Self::Newer { place, version } => write!(f, "{place} was made by a newer version: it has migration {version}"),
+            Self::Broken { place, reason } => write!(f, "{place} cannot be read or written: {}", one_line(reason)),
             Self::Corrupt { place, reason } => write!(f, "{place} is damaged: {}", one_line(reason)),
             Self::NotNext { place, expected, found } => {
-                write!(f, "{place} cannot apply entry {}: expected {}", found.0, expected.0)
+                let (found, expected) = (found.0, expected.0);
+                write!(f, "{place} cannot apply entry {found}: it expects {expected}; does another server write to it?")
             }
         }
     }
@@ -58,6 +62,7 @@ enum Kind {
     Locked,
     Full,
     Refused,
+    Broken,
     Corrupt,
 }
 
@@ -87,10 +92,10 @@ const MESSAGES: &[(&str, Kind)] = &[
     ("out of shared memory", Kind::Away),
     ("disk image is malformed", Kind::Corrupt),
     ("file is not a database", Kind::Corrupt),
-    ("disk I/O error", Kind::Corrupt),
+    ("disk I/O error", Kind::Broken),
     ("invalid page in block", Kind::Corrupt),
-    ("could not read block", Kind::Corrupt),
-    ("could not fsync", Kind::Corrupt),
+    ("could not read block", Kind::Broken),
+    ("could not fsync", Kind::Broken),
     ("no such table", Kind::Corrupt),
     ("no such column", Kind::Corrupt),
     ("has no column named", Kind::Corrupt),
@@ -127,7 +132,7 @@ impl StoreError {
     /// A connection that could not be made. Never a refusal: whatever a server says before it lets us in may pass.
     pub(super) fn from_connecting(place: &str, reason: String) -> Self {
         match by_message(&reason) {
-            kind @ (Kind::Locked | Kind::Full) => Self::new(kind, place, reason),
+            kind @ (Kind::Locked | Kind::Full | Kind::Broken) => Self::new(kind, place, reason),
             Kind::Corrupt if !reason.contains("does not exist") => Self::new(Kind::Corrupt, place, reason),
             Kind::Away | Kind::Refused | Kind::Corrupt => Self::new(Kind::Away, place, reason),
         }
@@ -140,6 +145,7 @@ impl StoreError {
             Kind::Locked => Self::Locked { place, reason },
             Kind::Full => Self::Full { place, reason },
             Kind::Refused => Self::Refused { place, subject: "a statement".to_owned(), reason },
+            Kind::Broken => Self::Broken { place, reason },
             Kind::Corrupt => Self::Corrupt { place, reason },
         }
     }

@@ -32,11 +32,14 @@ fn sqlite(path: &Path) -> Result<Place, String> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err("`sqlite:` needs the path of a file".to_owned());
     }
+    if path.is_relative() {
+        return Err(format!("{} is not a whole path: it would depend on where the server is started", path.display()));
+    }
     if path.is_dir() {
         return Err(format!("{} is a directory", path.display()));
     }
     match path.parent() {
-        Some(directory) if directory.as_os_str().is_empty() || directory.is_dir() => Ok(Place::Sqlite(path.to_owned())),
+        Some(directory) if directory.is_dir() => Ok(Place::Sqlite(path.to_owned())),
         _ => Err(format!("the directory of {} does not exist", path.display())),
     }
 }
