@@ -276,12 +276,18 @@ impl Keeping {
     /// The same failure is told once.
     fn tell_failure(&mut self, result: Result<(), NetworkError>) {
         let Err(error) = result else { return };
-        let text = error.to_string();
+        let text = told(&error);
         if text != self.last_told {
             error!(self.log, "cannot look after the addresses"; "reason" => &text);
             self.last_told = text;
         }
     }
+}
+
+/// The kernel does not say which right is missing.
+fn told(error: &NetworkError) -> String {
+    let text = error.to_string();
+    if text.contains("not permitted") { format!("{text} (this needs CAP_NET_ADMIN and CAP_NET_RAW)") } else { text }
 }
 
 async fn next_frame(port: Option<&ArpPort>) -> ArpFrame {
@@ -306,7 +312,7 @@ impl Actor for AddressKeeper {
         let (aliases, news) = match Aliases::open().and_then(|aliases| Ok((aliases, news()?))) {
             Ok(opened) => opened,
             Err(error) => {
-                error!(self.log, "cannot reach the kernel's addresses; trying again"; "reason" => error.to_string());
+                error!(self.log, "cannot reach the kernel's addresses; trying again"; "reason" => told(&error));
                 ctx.run_later(Duration::from_secs(1), |keeper, ctx| keeper.started(ctx));
                 return;
             }

@@ -7,7 +7,7 @@ use super::limits::{ADDRESS_PATIENCE_MS, ARBITER_SILENCE_MS_MAX, SWITCHING_MS_MA
 use crate::config::{ReplicationMode, limits};
 use crate::handover::Board;
 use crate::handover::shown::View;
-use crate::model::{Mode, Moment, Role, ServerId, UnixMs};
+use crate::model::{Mode, Moment, Role, Sequence, ServerId, UnixMs};
 
 /// A text in both languages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +82,10 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
         Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::NoAddress,
         Mode::Pair => State::Pair(server.replication),
-        Mode::Solo if reachable(view) => State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) },
+        // Heard, but without a stream nothing is copied.
+        Mode::Solo if reachable(view) && board.peer_stored() > Sequence(0) => {
+            State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) }
+        }
         // The pair's first server is its home Main: staff know the boxes by their homes.
         Mode::Solo if server.me == ServerId::A => State::SoloWithoutSub,
         Mode::Solo => State::SoloWithoutMain,

@@ -144,6 +144,10 @@ fn a_restore_counts_what_the_returning_server_has_of_the_other_ones_journal() {
     let line = "営業を続けたまま記録を写しています。 / Copying while you stay open.";
     says(&view(Mode::Solo), "復旧中(25%) / Restoring the pair (25%)", line, '◌', "blue");
     says(&view(Mode::Rejoining), "復旧中(50%) / Restoring the pair (50%)", line, '◌', "blue");
+    let board = board();
+    board.set_peer_stored(Sequence(0));
+    let without_a_stream = said(&view(Mode::Solo), &board, HALL_1, 0);
+    assert_eq!(without_a_stream.0, "単体運用中(サブ停止) / Running on one server (sub is down)");
 }
 
 #[test]
