@@ -18,6 +18,7 @@ use progress::Progress;
 
 mod compare;
 mod entries;
+mod images;
 mod moment;
 mod progress;
 mod report;

@@ -100,6 +100,25 @@ fn each_planted_difference_is_named_with_table_key_and_what_was_found() {
     }
 }
 
+/// No invariant of the ledger speaks of a member's name, and two servers that were changed alike are equal.
+#[test]
+fn a_store_that_is_not_its_journal_applied_is_told_though_it_breaks_no_invariant_and_both_are_alike() {
+    for (sql, table, key, found) in [
+        ("UPDATE member SET name = '別人'", "member", "Member(1)", "another row"),
+        ("DELETE FROM daily_draw", "", "a row of entry", "none"),
+    ] {
+        let servers = servers();
+        servers.spoil(sql);
+        let named = |f: &Finding| f.check == "journal" && f.table == table && f.key.contains(key) && f.found == found;
+        let alone = audit(&[servers.target(1)]).unwrap();
+        assert!(!alone.holds && alone.findings().any(|(_, finding)| named(finding)), "{sql}: {alone}");
+        servers.spoil_first(sql);
+        let both = servers.audit();
+        assert_eq!((both.holds, both.digests_equal), (false, Some(true)), "{sql}: {both}");
+        assert_eq!(both.findings().filter(|(_, finding)| named(finding)).count(), 2, "{sql}: {both}");
+    }
+}
+
 fn names(report: &Report, check: &str, key: &str) -> bool {
     report.findings().any(|(_, finding)| finding.check == check && finding.key == key)
 }

@@ -199,7 +199,15 @@ impl Servers {
 
     /// Changes the second server's store behind its back.
     pub fn spoil(&self, sql: &str) {
-        let path = self.target(1).store.strip_prefix("sqlite:").unwrap().to_owned();
+        self.spoil_store(1, sql);
+    }
+
+    pub fn spoil_first(&self, sql: &str) {
+        self.spoil_store(0, sql);
+    }
+
+    fn spoil_store(&self, index: usize, sql: &str) {
+        let path = self.target(index).store.strip_prefix("sqlite:").unwrap().to_owned();
         SqliteConnection::establish(&path).unwrap().batch_execute(sql).unwrap();
     }
 

@@ -7,6 +7,7 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::images::Images;
 use super::moment::COMMAND_RECORD;
 use super::report::{Finding, JournalSpan, hex};
 use crate::cli::client::command_id_of;
@@ -22,13 +23,14 @@ use crate::store::RecordRow;
 const SCANS_MAX: usize = 3;
 const JOURNAL: &str = "journal";
 
-/// Checks the journal in `directory` against a store that has it applied up to `applied`; `records` are that store's.
+/// Checks the journal in `directory` against a store that has it applied up to `applied`; `records` are that store's. The images are
+/// for whoever reads that store's rows; none if the journal could not be read.
 pub(super) fn check<I: Iterator<Item = RecordRow>>(
     directory: &Path,
     applied: Position,
     records: impl Fn() -> I,
     kept_from: Option<i32>,
-) -> (Option<JournalSpan>, Vec<Finding>) {
+) -> (Option<JournalSpan>, Vec<Finding>, Images) {
     let mut walk = Walk::new(applied, records(), kept_from);
     let scanned = released_meanwhile(|| {
         walk = Walk::new(applied, records(), kept_from);
@@ -38,11 +40,11 @@ pub(super) fn check<I: Iterator<Item = RecordRow>>(
         Ok(scanned) => {
             walk.end(&scanned);
             let span = JournalSpan { start: scanned.start.into(), end: scanned.end.into() };
-            (Some(span), walk.findings)
+            (Some(span), walk.findings, walk.images)
         }
         Err(error) => {
             walk.add(JOURNAL, "", "whole records", error);
-            (None, walk.findings)
+            (None, walk.findings, Images::default())
         }
     }
 }
@@ -82,12 +84,13 @@ struct Walk<I: Iterator<Item = RecordRow>> {
     at_applied: Option<Position>,
     seen: HashSet<u128>,
     findings: Vec<Finding>,
+    images: Images,
 }
 
 impl<I: Iterator<Item = RecordRow>> Walk<I> {
     fn new(applied: Position, records: I, kept_from: Option<i32>) -> Self {
-        let (seen, findings) = (HashSet::new(), Vec::new());
-        Self { applied, kept_from, records: records.peekable(), at_applied: None, seen, findings }
+        let (seen, findings, images) = (HashSet::new(), Vec::new(), Images::default());
+        Self { applied, kept_from, records: records.peekable(), at_applied: None, seen, findings, images }
     }
 
     fn add(&mut self, table: &'static str, key: impl ToString, expected: impl ToString, found: impl ToString) {
@@ -110,6 +113,7 @@ impl<I: Iterator<Item = RecordRow>> Walk<I> {
         self.seen_once(sequence, &entry.record);
         if sequence <= self.applied.sequence {
             self.compare(position, &entry.record);
+            self.images.add(sequence, &entry.images);
         }
     }
 

@@ -24,8 +24,9 @@ pub(super) fn check(name: &str, moment: &Moment<'_>, journal: &Path) -> Result<S
         None => findings.push(no_site()),
     }
     let kept_from = site.and_then(|site| site.records_kept_from);
-    let (span, of_journal) = entries::check(journal, moment.snapshot.position, || moment.records(), kept_from);
+    let (span, of_journal, images) = entries::check(journal, moment.snapshot.position, || moment.records(), kept_from);
     findings.extend(of_journal);
+    findings.extend(images.compare(moment));
     findings.extend(moment.whole()?);
     Ok(ServerReport { server: name.to_owned(), position: moment.snapshot.position.into(), journal: span, tables, findings })
 }
