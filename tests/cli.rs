@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 #[path = "cli/exits.rs"]
 mod exits;
+#[path = "cli/terminals.rs"]
+mod terminals;
 #[path = "cli/tls.rs"]
 mod tls;
 
@@ -62,6 +64,12 @@ fn changes_nothing(request: &Value) -> bool {
     matches!(request["command"].as_str(), Some("hello" | "sign_in")) || request["body"]["check_only"] == true
 }
 
+/// Whoever says that a key or a password is wrong is believed.
+fn refused_at_the_door(request: &Value) -> Option<&'static str> {
+    let wrong_password = (request["body"]["password"] == "wrong").then_some("WRONG_PASSWORD");
+    (request["key"] == "wrong").then_some("WRONG_KEY").or(wrong_password)
+}
+
 struct Stage {
     script: std::collections::VecDeque<Act>,
     records: HashMap<String, Value>,
@@ -85,7 +93,11 @@ impl Stage {
         for line in BufReader::new(stream).lines() {
             let Ok(line) = line else { return false };
             let request: Value = serde_json::from_str(&line).unwrap();
-            let act = if changes_nothing(&request) { Act::Answer } else { self.script.pop_front().unwrap_or(Act::Answer) };
+            let act = match refused_at_the_door(&request) {
+                Some(code) => Act::Refuse(code),
+                None if changes_nothing(&request) => Act::Answer,
+                None => self.script.pop_front().unwrap_or(Act::Answer),
+            };
             // The test may have ended already.
             let _ = self.sender.send(Arrived { connection, request: request.clone(), line });
             let answer = match act {
@@ -118,8 +130,10 @@ impl Stage {
             _ => json!({ "balance": 5 }),
         };
         let status = if code.is_empty() { "ok" } else { "rejected" };
+        // What was not understood rests on no data.
+        let (stored_on, sequence) = if code == "BAD_REQUEST" { (None, 0) } else { (Some("both"), sequence) };
         let answer = json!({ "command_id": id, "status": status, "code": code, "text_ja": "", "text_en": "no", "body": body,
-            "stored_on": "both", "epoch": 1, "sequence": sequence });
+            "stored_on": stored_on, "epoch": 1, "sequence": sequence });
         let mut answer = self.records.entry(id).or_insert(answer).clone();
         answer["repeated"] = repeated.into();
         answer
@@ -213,20 +227,6 @@ fn the_next_address_is_tried_when_nobody_answers_at_the_first() {
 }
 
 #[test]
-fn a_command_left_unsettled_is_settled_first_by_the_next_run() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::start(vec![Act::ExecuteAndFallSilent]);
-    let output = deposit(&service.address.to_string(), directory.path(), &["--patience", "0"]);
-    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-    let output = deposit(&service.address.to_string(), directory.path(), &[]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let requests = service.requests();
-    assert_eq!(requests.len(), 3);
-    assert_eq!(requests[0].line, requests[1].line, "the first run's command, byte for byte");
-    assert_ne!(requests[1].request["command_id"], requests[2].request["command_id"]);
-}
-
-#[test]
 fn a_load_saves_each_id_before_it_is_sent_and_records_one_answer_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::start(vec![Act::Answer, Act::ExecuteAndDrop, Act::Retry("SWITCHING"), Act::Answer]);
@@ -273,7 +273,10 @@ fn import(address: SocketAddr, directory: &Path, file: &str, more: &[&str]) -> O
     let (address, terminals) = (address.to_string(), terminals_file(directory));
     let password = directory.join("password.txt");
     let mut arguments = vec!["import", "members", file, "--plain", "--address", &address, "--terminals-file", &terminals];
-    arguments.extend(["--staff", "manager", "--password-file", password.to_str().unwrap(), "--json"]);
+    arguments.extend(["--staff", "manager", "--json"]);
+    if !more.contains(&"--password-file") {
+        arguments.extend(["--password-file", password.to_str().unwrap()]);
+    }
     arguments.extend(more);
     duplex(&arguments)
 }
@@ -308,6 +311,22 @@ fn an_import_sends_every_row_once_in_commands_of_at_most_256_rows_and_a_rerun_re
     let ids = |arrived: &[Arrived]| arrived.iter().map(|one| one.request["command_id"].clone()).collect::<Vec<_>>();
     let again = ids(&service.requests());
     assert_eq!(again, [ids(&first[..2]), ids(&first[3..])].concat());
+}
+
+#[test]
+fn an_import_that_is_refused_as_a_whole_says_why_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![Act::Refuse("HALL_CLOSED")]);
+    let (file, password) = (sample(directory.path(), "3"), directory.path().join("wrong.txt"));
+    std::fs::write(&password, "wrong\n").unwrap();
+    let with_password = ["--password-file", password.to_str().unwrap()];
+    for (more, code) in [(&with_password[..], "WRONG_PASSWORD"), (&[], "HALL_CLOSED")] {
+        let output = import(service.address, directory.path(), &file, more);
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let refused = json!([{ "line": null, "code": code, "text_en": "no" }]);
+        assert_eq!((&said["rows"], &said["imported"], &said["refused"]), (&json!(3), &json!(0), &refused));
+    }
 }
 
 #[test]

@@ -23,6 +23,20 @@ pub struct Heard {
     pub tries: u32,
 }
 
+/// Why a terminal could not greet or its staff not sign in.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// The service refuses this command.
+    Refused(&'static str, Box<Heard>),
+    Failed(Failure),
+}
+
+impl From<Failure> for NotAdmitted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// What `hello` answers, as far as it is used here.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -86,7 +100,7 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Self::settle`]; the service refuses this terminal.
-    pub async fn hello(&mut self) -> Result<Greeting, Failure> {
+    pub async fn hello(&mut self) -> Result<Greeting, NotAdmitted> {
         let heard = self.accepted("hello", "{}").await?;
         let greeting: Greeting = serde_json::from_value(heard.whole["body"].clone())
             .map_err(|e| Failure::failed(format!("cannot read the answer to hello: {e}")))?;
@@ -99,7 +113,7 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Self::settle`]; the service refuses name or password.
-    pub async fn sign_in(&mut self, staff_id: &str, password: &str) -> Result<(), Failure> {
+    pub async fn sign_in(&mut self, staff_id: &str, password: &str) -> Result<(), NotAdmitted> {
         let body = json!({ "staff_id": staff_id, "password": password }).to_string();
         let heard = self.accepted("sign_in", &body).await?;
         let session = heard.whole["body"]["staff_session"].as_str();
@@ -108,9 +122,9 @@ impl Desk {
         Ok(())
     }
 
-    async fn accepted(&mut self, command: &str, body: &str) -> Result<Heard, Failure> {
+    async fn accepted(&mut self, command: &'static str, body: &str) -> Result<Heard, NotAdmitted> {
         let heard = self.settle(&new_command_id()?, command, body).await?;
-        if heard.answer.status == Status::Ok { Ok(heard) } else { Err(heard.refusal(command)) }
+        if heard.answer.status == Status::Ok { Ok(heard) } else { Err(NotAdmitted::Refused(command, Box::new(heard))) }
     }
 }
 

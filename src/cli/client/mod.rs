@@ -20,7 +20,7 @@ mod desk;
 mod link;
 mod request;
 
-pub use desk::{Desk, Greeting, Heard};
+pub use desk::{Desk, Greeting, Heard, NotAdmitted};
 pub use request::{CommandIds, Terminal, command_id_of, new_command_id};
 
 use link::{Link, Trouble};

@@ -7,7 +7,7 @@ use super::batch::{Batch, Batches};
 use super::check::{BAD_ROWS_SHOWN_MAX, BadRow, Checked, Rules, check};
 use super::progress::Progress;
 use super::source::Source;
-use crate::cli::client::{Desk, Reach, command_id_of, new_command_id};
+use crate::cli::client::{Desk, Heard, NotAdmitted, Reach, command_id_of, new_command_id};
 use crate::cli::{Failure, block_on, print_json, print_line, rolls};
 use crate::ledger::rows::TerminalKind;
 use crate::model::Status;
@@ -77,7 +77,7 @@ struct Summary {
     unasked: bool,
 }
 
-/// Why nothing was imported, for programs: the first [`BAD_ROWS_SHOWN_MAX`] mistakes of the file, or refusals of the service.
+/// Why not all was imported, for programs: the first [`BAD_ROWS_SHOWN_MAX`] mistakes of the file, or refusals of the service.
 #[derive(Debug, Default, serde::Serialize)]
 struct Mistakes<'a> {
     rows: u64,
@@ -99,17 +99,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let password = crate::cli::terminal::read_password(&args.password_file)?;
     let summary = block_on(async {
         let mut desk = Desk::new(service, terminal);
-        let greeting = desk.hello().await?;
+        let greeting = desk.hello().await.map_err(|why| turned_away(args, 0, why))?;
         let checked = checked(args, &source, &Rules::of(&greeting, jiff::Zoned::now().date()))?;
         let (rows, bad) = (checked.rows, checked.bad.len() as u64);
         let only_checked = Summary { rows, skipped: bad, checked_only: true, ..Summary::default() };
         if greeting.day.is_none() {
             let closed = "no business day is open: open the day first, members join on a day";
-            return if args.check_only { Ok(Summary { unasked: true, ..only_checked }) } else { Err(Failure::refused(closed)) };
+            let refused = Refused { line: None, code: "HALL_CLOSED".into(), text_en: closed.into() };
+            return match args.check_only {
+                true => Ok(Summary { unasked: true, ..only_checked }),
+                false => Err(tell(args, rows, 0, refused, Failure::refused(closed))),
+            };
         }
-        desk.sign_in(&args.staff, &password).await?;
+        desk.sign_in(&args.staff, &password).await.map_err(|why| turned_away(args, rows, why))?;
         let progress = Progress::new("checked", checked.rows);
-        let mut sending = Sending { desk, source: &source, checked: &checked, progress, skip_bad: args.skip_bad };
+        let mut sending = Sending { args, desk, source: &source, checked: &checked, progress };
         // An import with --skip-bad is told of each row that the service refuses when it sends it.
         let asked = if args.check_only || !args.skip_bad { sending.ask().await? } else { Asked::default() };
         if asked.refused > 0 && !args.skip_bad {
@@ -161,13 +165,37 @@ impl RefusedRow {
     }
 }
 
-/// A row of the file that the service would not take.
+/// A row of the file that the service would not take, or that it takes none.
 #[derive(Debug, serde::Serialize)]
 struct Refused {
-    /// Line of the file at which the row begins.
-    line: u64,
+    /// Line of the file at which the row begins; `null` where no single row is refused.
+    line: Option<u64>,
     code: String,
     text_en: String,
+}
+
+impl Refused {
+    fn of(line: Option<u64>, heard: &Heard) -> Self {
+        let text_en = heard.whole["text_en"].as_str().unwrap_or_default().to_owned();
+        Self { line, code: heard.answer.code.clone(), text_en }
+    }
+}
+
+/// Says to programs what ends the import; people read the failure's own line.
+fn tell(args: &Args, rows: u64, imported: u64, refused: Refused, failure: Failure) -> Failure {
+    let bad_rows = u64::from(refused.line.is_some());
+    let told = match args.json {
+        true => print_json(&Mistakes { rows, imported, bad_rows, mistakes: &[], refused: &[refused] }),
+        false => Ok(()),
+    };
+    told.err().unwrap_or(failure)
+}
+
+fn turned_away(args: &Args, rows: u64, why: NotAdmitted) -> Failure {
+    match why {
+        NotAdmitted::Refused(command, heard) => tell(args, rows, 0, Refused::of(None, &heard), heard.refusal(command)),
+        NotAdmitted::Failed(failure) => failure,
+    }
 }
 
 /// What the service said of all rows.
@@ -183,7 +211,7 @@ impl Asked {
         self.refused += 1;
         if self.shown.len() < BAD_ROWS_SHOWN_MAX {
             eprintln!("line {line}: {code} {text_en}");
-            self.shown.push(Refused { line, code, text_en });
+            self.shown.push(Refused { line: Some(line), code, text_en });
         }
     }
 
@@ -200,11 +228,11 @@ impl Asked {
 }
 
 struct Sending<'a> {
+    args: &'a Args,
     desk: Desk,
     source: &'a Source,
     checked: &'a Checked,
     progress: Progress,
-    skip_bad: bool,
 }
 
 impl Sending<'_> {
@@ -217,7 +245,8 @@ impl Sending<'_> {
         while let Some(batch) = batches.take()? {
             let heard = self.desk.settle(&new_command_id()?, "import_members", &batch.question()).await?;
             if heard.answer.status != Status::Ok {
-                return Err(heard.refusal("import_members"));
+                let failure = heard.refusal("import_members");
+                return Err(tell(self.args, self.checked.rows, 0, Refused::of(None, &heard), failure));
             }
             let verdict: Verdict = serde_json::from_value(heard.whole["body"].clone())
                 .map_err(|e| Failure::failed(format!("cannot read the answer to import_members: {e}")))?;
@@ -269,8 +298,8 @@ impl Sending<'_> {
                     return Ok(());
                 }
                 // With --skip-bad a refusal on record stands: the run that left its row out goes on where it stopped.
-                Status::Rejected if heard.answer.repeated && !self.skip_bad => attempt += 1,
-                Status::Rejected | Status::Retry => match batch.place(&heard).filter(|_| self.skip_bad) {
+                Status::Rejected if heard.answer.repeated && !self.args.skip_bad => attempt += 1,
+                Status::Rejected | Status::Retry => match batch.place(&heard).filter(|_| self.args.skip_bad) {
                     Some(place) => {
                         let line = batch.rows.remove(place).line;
                         let text = heard.whole["text_en"].as_str().unwrap_or_default();
@@ -278,7 +307,7 @@ impl Sending<'_> {
                         summary.skipped += 1;
                         (attempt, left_out) = (0, left_out + 1);
                     }
-                    None => return Err(batch.refused(&heard, summary.imported)),
+                    None => return Err(self.stopped_at(&batch, &heard, summary.imported)),
                 },
             }
         }
@@ -286,6 +315,11 @@ impl Sending<'_> {
             return Ok(());
         }
         Err(Failure::refused(format!("rows {first} to {last}: refused in {ATTEMPTS_MAX} earlier runs")))
+    }
+
+    fn stopped_at(&self, batch: &Batch, heard: &Heard, imported: u64) -> Failure {
+        let line = batch.place(heard).map(|place| batch.rows[place].line);
+        tell(self.args, self.checked.rows, imported, Refused::of(line, heard), batch.refused(heard, imported))
     }
 }
 

@@ -1,24 +1,22 @@
 //! `duplex terminal`: commands by hand, from a file of JSON lines, or from standard input.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::client::{Desk, Heard, Reach, Terminal, new_command_id};
+use super::client::{Desk, Heard, NotAdmitted, Reach, Terminal, new_command_id};
 use super::{Exit, Failure, block_on, print_json, print_line};
 use crate::model::Status;
 
 mod help;
+mod orders;
 mod outstanding;
 
-use outstanding::Outstanding;
+use orders::{Order, Orders};
+use outstanding::{Outstanding, Saved};
 
 /// Send commands by hand, from a file or from standard input.
 ///
 /// A command's id is saved before it is sent. If no answer comes, the next run settles that command first: it sends the same id
-/// again, so that nothing is done twice and nothing stays in doubt.
+/// again, so that nothing is done twice and nothing stays in doubt. If the next run is given the same command, it does this only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = help::long())]
 pub struct Args {
@@ -36,13 +34,15 @@ pub struct Args {
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE", requires = "staff")]
     password_file: Option<PathBuf>,
-    /// Where the unsettled command is saved. Default: `duplex-terminal-TERMINAL_ID.json` in the directory for temporary files.
+    /// Where the unsettled command is saved. Default: `terminal-TERMINAL_ID.json` in `$XDG_STATE_HOME/duplex`, or
+    /// `$HOME/.local/state/duplex`. Refused if it belongs to another user or others may write it.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Print answers as JSON objects, one a line.
     #[arg(long)]
     json: bool,
-    /// Read commands from this file, one JSON object a line; `-` is standard input.
+    /// Send the commands of this file, one JSON object a line; nothing is sent if one line is bad. A file that is sent again repeats
+    /// and does nothing twice. `-` is standard input: each line is sent as it is read.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
     /// The command, e.g. `deposit`.
@@ -57,22 +57,10 @@ const EXAMPLES: &str = r#"Examples:
   duplex terminal --address 10.0.0.100:7300 --ca ca.pem --terminal S001 --key K \
       deposit '{"card_id":"C00000001","rate_id":1,"units":500}'
   echo '{"command":"hello"}' | duplex terminal ... --file -
-A line of a file is {"command":NAME,"body":{...}} and may carry its own "command_id" (32 hexadecimal digits)."#;
-
-/// One command to send.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Order {
-    command: String,
-    #[serde(default = "empty_object")]
-    body: Value,
-    #[serde(default)]
-    command_id: Option<String>,
-}
-
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
-}
+A line of a file is {"command":NAME,"body":{...}} and may carry its own "command_id" (32 hexadecimal digits).
+A line without one gets an id that rests on the file's content and the line's number. So after an interruption send the same file
+again: what was done is answered as it was, refusals too, with "repeated". To do it all once more, change the file; an empty
+line is enough. The service knows ids for 14 business days. From standard input, each line without an id is a new command."#;
 
 /// Sends the commands and prints their answers.
 ///
@@ -82,17 +70,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let key = args.key.clone().or_else(|| std::env::var("DUPLEX_TERMINAL_KEY").ok());
     let key = key.ok_or_else(|| Failure::usage("--key or DUPLEX_TERMINAL_KEY: the terminal's key is needed"))?;
     let password = args.password_file.as_deref().map(read_password).transpose()?;
-    let state = args.state.clone().unwrap_or_else(|| default_state(&args.terminal));
+    let outstanding = Outstanding::new(args.state.clone(), &args.terminal)?;
+    let orders = orders::of(args.file.as_deref(), args.command.clone(), &args.body)?;
+    let staff = args.staff.as_deref().zip(password.as_deref());
     let desk = Desk::new(args.reach.service()?, Terminal::new(&args.terminal, key));
-    let mut session = Session { desk, outstanding: Outstanding::at(state), json: args.json, refused: 0 };
-    block_on(async {
-        session.settle_outstanding().await?;
-        session.desk.hello().await?;
-        if let (Some(staff), Some(password)) = (&args.staff, &password) {
-            session.desk.sign_in(staff, password).await?;
-        }
-        session.send_all(&args).await
-    })?;
+    let mut session = Session { desk, outstanding, json: args.json, refused: 0 };
+    block_on(session.work(orders, staff))?;
     match session.refused {
         0 => Ok(()),
         // The answers are printed already; only the exit code is left to say.
@@ -112,11 +95,6 @@ pub fn read_password(file: &Path) -> Result<String, Failure> {
     }
 }
 
-fn default_state(terminal_id: &str) -> PathBuf {
-    let plain: String = terminal_id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    std::env::temp_dir().join(format!("duplex-terminal-{plain}.json"))
-}
-
 struct Session {
     desk: Desk,
     outstanding: Outstanding,
@@ -126,37 +104,60 @@ struct Session {
 
 impl Session {
     /// A terminal with an unsettled command settles it before starting a new one.
-    async fn settle_outstanding(&mut self) -> Result<(), Failure> {
-        let Some(saved) = self.outstanding.read()? else { return Ok(()) };
+    async fn work(&mut self, mut orders: Orders, staff: Option<(&str, &str)>) -> Result<(), Failure> {
+        let mut next = None;
+        if let Some(saved) = self.outstanding.read()? {
+            next = orders.next().transpose()?;
+            let again = next.as_ref().is_some_and(|order| saved.is(order));
+            self.settle_outstanding(&saved, again).await?;
+            if again {
+                next = orders.next().transpose()?;
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+        self.begin(staff).await.map_err(|why| self.turned_away(why))?;
+        for order in next.into_iter().map(Ok).chain(orders) {
+            self.send(order?).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_outstanding(&mut self, saved: &Saved, again: bool) -> Result<(), Failure> {
+        let (command, command_id) = (&saved.command, &saved.command_id);
         if saved.terminal_id != self.desk.terminal.terminal_id {
-            let (file, other) = (self.outstanding.file().display(), saved.terminal_id);
+            let (file, other) = (self.outstanding.file().display(), &saved.terminal_id);
             return Err(Failure::usage(format!("--state {file}: holds an unsettled command of terminal {other}")));
         }
-        eprintln!("settling {} {} of an earlier run first", saved.command, saved.command_id);
+        let rest = if again { ", which is this command: it is not sent anew" } else { " first" };
+        eprintln!("settling {command} {command_id} of an earlier run{rest}");
         self.desk.terminal.rate_table_ver = saved.rate_table_ver;
         self.desk.terminal.known_date.clone_from(&saved.known_date);
         self.desk.terminal.staff_session.clone_from(&saved.staff_session);
-        let heard = self.desk.settle(&saved.command_id, &saved.command, &saved.body).await?;
+        let heard = self.desk.settle(command_id, command, &saved.body).await?;
         self.desk.terminal.staff_session = None;
         self.outstanding.forget()?;
-        self.show(&saved.command, &heard)
+        self.show(command, &heard)
     }
 
-    async fn send_all(&mut self, args: &Args) -> Result<(), Failure> {
-        let Some(file) = &args.file else {
-            let command = args.command.clone().unwrap_or_default();
-            let body = serde_json::from_str(&args.body).map_err(|e| Failure::usage(format!("body: {e}")))?;
-            return self.send(Order { command, body, command_id: None }).await;
-        };
-        for (index, line) in open(file)?.lines().enumerate() {
-            let bad = |reason: String| Failure::usage(format!("{} line {}: {reason}", file.display(), index + 1));
-            let line = line.map_err(|e| bad(e.to_string()))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            self.send(serde_json::from_str(&line).map_err(|e| bad(e.to_string()))?).await?;
+    async fn begin(&mut self, staff: Option<(&str, &str)>) -> Result<(), NotAdmitted> {
+        self.desk.hello().await?;
+        match staff {
+            Some((staff, password)) => self.desk.sign_in(staff, password).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// A program reads this answer as it reads every other one.
+    fn turned_away(&self, why: NotAdmitted) -> Failure {
+        match why {
+            NotAdmitted::Refused(command, heard) => {
+                let told = if self.json { print_json(&heard.whole) } else { Ok(()) };
+                told.err().unwrap_or_else(|| heard.refusal(command))
+            }
+            NotAdmitted::Failed(failure) => failure,
+        }
     }
 
     async fn send(&mut self, order: Order) -> Result<(), Failure> {
@@ -164,9 +165,8 @@ impl Session {
             Some(id) => id,
             None => new_command_id()?,
         };
-        let body = order.body.to_string();
-        self.outstanding.save(&self.desk.terminal, &command_id, &order.command, &body)?;
-        let heard = self.desk.settle(&command_id, &order.command, &body).await?;
+        self.outstanding.save(&self.desk.terminal, &command_id, &order.command, &order.body)?;
+        let heard = self.desk.settle(&command_id, &order.command, &order.body).await?;
         self.outstanding.forget()?;
         self.show(&order.command, &heard)
     }
@@ -176,8 +176,9 @@ impl Session {
         if self.json {
             return print_json(&heard.whole);
         }
-        let place = match (heard.answer.epoch, heard.answer.sequence) {
-            (Some(epoch), Some(sequence)) => format!(" at {epoch}/{sequence}"),
+        let place = match (heard.answer.stored_on, heard.answer.epoch, heard.answer.sequence) {
+            (Some(_), Some(epoch), Some(sequence)) => format!(" at {epoch}/{sequence}"),
+            // It rests on no data, so that its numbers say nothing.
             _ => String::new(),
         };
         let stored = heard.whole["stored_on"].as_str().map(|on| format!(", stored on {on}")).unwrap_or_default();
@@ -191,12 +192,4 @@ impl Session {
         let details = details.map(|body| format!(" {body}")).unwrap_or_default();
         print_line(&format!("{command}: refused{place}{stored}{repeated} {code}: {english} {japanese}{details}"))
     }
-}
-
-fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if file == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let opened = std::fs::File::open(file).map_err(|e| Failure::usage(format!("--file {}: {e}", file.display())))?;
-    Ok(Box::new(BufReader::new(opened)))
 }
