@@ -106,7 +106,7 @@ fn targets(args: &Args) -> Result<Vec<Target>, Failure> {
     if args.store.len() != args.journal.len() {
         return Err(Failure::usage("--store and --journal: give as many of one as of the other"));
     }
-    let named = |path: &PathBuf| Config::load(path).map(|config| Target::of(&config)).map_err(|e| Failure::failed(e.0));
+    let named = |path: &PathBuf| super::settings(path).map(|config| Target::of(&config));
     let mut targets = args.config.iter().map(named).collect::<Result<Vec<_>, _>>()?;
     for (place, (store, journal)) in args.store.iter().zip(&args.journal).enumerate() {
         targets.push(Target { name: format!("server {}", place + 1), store: store.clone(), journal: journal.clone() });

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::Failure;
 use super::client::command_id_of;
 use super::history::Stored;
-use crate::config::Config;
 use crate::journal::digest::decode;
 use crate::journal::{Directory, JournalError, Scanned, scan};
 use crate::layout::Layout;
@@ -55,7 +54,7 @@ pub struct Show {
 /// A journal that cannot be read.
 pub fn run(args: Args) -> Result<(), Failure> {
     let Action::Show(show) = args.action;
-    let config = Config::load(&show.config).map_err(|e| Failure::failed(e.0))?;
+    let config = super::settings(&show.config)?;
     let mut left = show.count.unwrap_or(u64::MAX);
     let mut printed = Ok(());
     let after = Sequence(show.from.saturating_sub(1));

@@ -33,7 +33,7 @@ pub struct Args {
 /// # Errors
 /// A log that cannot be read.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let config = Config::load(&args.config).map_err(|e| Failure::failed(e.0))?;
+    let config = super::settings(&args.config)?;
     let from = args.since.as_deref().map(|text| since(text, now())).transpose();
     let from = from.map_err(|reason| Failure::usage(format!("--since: {reason}")))?.unwrap_or(UnixMs(0));
     let reader = LogReader::open(&config.server.data, &args.actor, from);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ pub mod witness;
 
 pub use failure::{Exit, Failure};
 
+use crate::config::Config;
+
 /// Two Linux servers, one database service that keeps going when either dies.
 #[derive(Debug, Parser)]
 #[command(name = "duplex", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -38,7 +41,7 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes:
   0    done, and everything that was asked holds
   1    failed: one line on stderr says what and where
-  2    wrong usage of the command line
+  2    wrong usage: the command line, or a file named on it (settings, terminals, keys, commands) that is missing or wrong
   3    the service refused (its answer is printed)
   4    outcome unknown: no answer in time; run again, the same command id is sent again
   70   `serve` only: a part of the server hung, and left to the other server
@@ -100,6 +103,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Logs(args) => logs::run(args),
         Command::Journal(args) => journal::run(args),
     }
+}
+
+/// The settings of a server. A file that is missing or wrong is for whoever gave the command, in every command alike.
+fn settings(file: &Path) -> Result<Config, Failure> {
+    Config::load(file).map_err(|e| Failure::usage(e.0))
 }
 
 /// What a server or a witness makes (its store has names, telephone numbers and PIN hashes) is for its own user's eyes.

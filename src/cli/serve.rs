@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::config::Config;
 use crate::run;
 
 /// Run one server of the pair until SIGTERM or Ctrl-C.
@@ -22,7 +21,7 @@ pub struct Args {
 /// distress fails with an empty line: its log has said why.
 pub fn run(args: Args) -> Result<(), Failure> {
     super::keep_private();
-    let config = Config::load(&args.config).map_err(|e| Failure::failed(e.0))?;
+    let config = super::settings(&args.config)?;
     let opened = run::open(config).map_err(|e| Failure::failed(format!("{}: {e}", args.config.display())))?;
     match run::serve(opened) {
         ExitCode::SUCCESS => Ok(()),

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Failure, block_on, print_line};
-use crate::config::Config;
 
 /// Status is answered from memory; a server that needs longer is in trouble, and that is an answer too.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
@@ -128,7 +127,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn addresses(args: &Args) -> Result<Vec<String>, Failure> {
     let mut addresses = args.addresses.clone();
     if let Some(file) = &args.config {
-        let config = Config::load(file).map_err(|e| Failure::usage(e.0))?;
+        let config = super::settings(file)?;
         let port = config.http.listen.port();
         let own = match config.http.listen.ip() {
             // Its fixed address, which is that server's from every box.

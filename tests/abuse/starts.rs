@@ -29,8 +29,19 @@ fn refused_start(config: &std::path::Path) -> (Option<i32>, String) {
 
 #[track_caller]
 fn says(config: &std::path::Path, named: &[&str]) {
+    ends(config, 1, named);
+}
+
+/// The file itself is wrong.
+#[track_caller]
+fn misread(config: &std::path::Path, named: &[&str]) {
+    ends(config, 2, named);
+}
+
+#[track_caller]
+fn ends(config: &std::path::Path, exit: i32, named: &[&str]) {
     let (code, said) = refused_start(config);
-    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert_eq!((code, said.lines().count()), (Some(exit), 1), "{said}");
     for name in named {
         assert!(said.contains(name), "{name:?} is not named: {said}");
     }
@@ -49,14 +60,14 @@ fn changed(pair: &Pair, from: &str, to: &str) -> PathBuf {
 fn a_wrong_configuration_is_refused_with_the_key_or_line_that_is_wrong() {
     let pair = Pair::init();
     let file = pair.file("changed.toml").display().to_string();
-    says(&changed(&pair, "[peer]\n", "[peer]\nsurprise = 1\n"), &[&file, "line", "surprise"]);
-    says(&changed(&pair, "[log]\n", "[surprise]\n[log]\n"), &[&file, "line", "surprise"]);
+    misread(&changed(&pair, "[peer]\n", "[peer]\nsurprise = 1\n"), &[&file, "line", "surprise"]);
+    misread(&changed(&pair, "[log]\n", "[surprise]\n[log]\n"), &[&file, "line", "surprise"]);
     let address = pair.address(First).to_string();
-    says(&changed(&pair, &format!("\"{address}\""), "\"127.0.0.1:seven\""), &[&file, "line"]);
-    says(&changed(&pair, r#"["hall-1", "hall-2"]"#, r#"["hall-1", "hall-1"]"#), &[&file, "server.pair", "twice"]);
-    says(&changed(&pair, r#"name = "hall-1""#, r#"name = "hall-3""#), &[&file, "server.name", "hall-3"]);
-    says(&changed(&pair, "heartbeat_ms = 25", "heartbeat_ms = 0"), &[&file, "timing.heartbeat_ms"]);
-    says(&pair.file("nowhere.toml"), &["nowhere.toml"]);
+    misread(&changed(&pair, &format!("\"{address}\""), "\"127.0.0.1:seven\""), &[&file, "line"]);
+    misread(&changed(&pair, r#"["hall-1", "hall-2"]"#, r#"["hall-1", "hall-1"]"#), &[&file, "server.pair", "twice"]);
+    misread(&changed(&pair, r#"name = "hall-1""#, r#"name = "hall-3""#), &[&file, "server.name", "hall-3"]);
+    misread(&changed(&pair, "heartbeat_ms = 25", "heartbeat_ms = 0"), &[&file, "timing.heartbeat_ms"]);
+    misread(&pair.file("nowhere.toml"), &["nowhere.toml"]);
 }
 
 #[test]

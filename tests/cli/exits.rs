@@ -46,3 +46,20 @@ fn a_demo_whose_report_cannot_be_written_does_not_begin() {
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
     assert!(stderr(&output).contains("--report /nope/report.json"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_file_named_on_the_command_line_that_is_not_there_is_wrong_usage_everywhere() {
+    for command in [&["serve"][..], &["status"], &["audit"], &["logs"], &["journal", "show"]] {
+        let output = duplex(&[command, &["--config", "/nowhere/duplex.toml"]].concat());
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{command:?}: {said}");
+        assert!(said.contains("/nowhere/duplex.toml"), "{command:?}: {said}");
+    }
+    let reach = ["--plain", "--address", "127.0.0.1:1"];
+    let orders = ["terminal", "--terminal", "S001", "--key", "k", "--state", "/nowhere/state.json", "--file", "/nowhere/it"];
+    let rows = ["import", "members", "/nowhere/it", "--terminals-file", "/x", "--staff", "x", "--password-file", "/x"];
+    for command in [&orders[..], &rows] {
+        let output = duplex(&[command, &reach].concat());
+        assert!(output.status.code() == Some(2) && stderr(&output).contains("/nowhere/it: "), "{}", stderr(&output));
+    }
+}

@@ -1,4 +1,4 @@
-//! A member file in memory: read once, known by its digest, proven to be UTF-8.
+//! A file of members or commands in memory: read once, known by its digest, proven to be UTF-8.
 
 use std::path::Path;
 
@@ -17,14 +17,15 @@ pub struct Source {
 
 impl Source {
     /// # Errors
-    /// The file cannot be read, is too large, or is not UTF-8 (line named).
+    /// The file cannot be read, which is wrong usage; it is too large, or is not UTF-8 (line named).
     pub fn read(file: &Path) -> Result<Self, Failure> {
+        let unread = |e: std::io::Error| Failure::usage(format!("{}: {e}", file.display()));
         let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
-        let len = std::fs::metadata(file).map_err(|e| bad(e.to_string()))?.len();
+        let len = std::fs::metadata(file).map_err(unread)?.len();
         if len > FILE_BYTES_MAX {
             return Err(bad(format!("{len} bytes; split it into files of at most {FILE_BYTES_MAX}")));
         }
-        let bytes = std::fs::read(file).map_err(|e| bad(e.to_string()))?;
+        let bytes = std::fs::read(file).map_err(unread)?;
         Self::from_bytes(bytes).map_err(bad)
     }
 
@@ -45,7 +46,7 @@ impl Source {
         self.text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.text)
     }
 
-    /// The id of the command that begins with data row `first_row`: the same in every run over the same file, so that a run goes on
+    /// The id of the command that begins with row (or line) `first_row`: the same in every run over the same file, so that a run goes on
     /// where another was cut off. A recorded refusal has no effect, so what was refused is tried anew as the next `attempt`.
     pub fn command_id(&self, first_row: u64, attempt: u32) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new();
