@@ -63,3 +63,12 @@ fn a_file_named_on_the_command_line_that_is_not_there_is_wrong_usage_everywhere(
         assert!(output.status.code() == Some(2) && stderr(&output).contains("/nowhere/it: "), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_demo_that_cannot_be_told_does_not_begin() {
+    for wrong in ["--rate=0", "--rate=-1", "--rate=NaN", "--seconds=8"] {
+        let output = duplex(&["demo", wrong]);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{wrong}: {}", stderr(&output));
+    }
+    assert!(stdout(&duplex(&["demo", "--help"])).contains("at least 9"));
+}

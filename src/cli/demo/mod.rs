@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Exit, Failure, block_on, interrupted, print_line, runtime};
+use super::{Exit, Failure, block_on, interrupted, load, print_line, runtime};
 
 mod boxes;
 mod cast;
@@ -36,16 +36,16 @@ const SECONDS_MIN: u64 = 9;
 /// server at one third, starts it again at two thirds, waits for the pair and audits. Exit code 0 only if all promises held.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How long the terminals work.
+    /// How long the terminals work, at least 9.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(SECONDS_MIN..=86_400))]
     seconds: u64,
-    /// How many terminals work.
+    /// How many terminals work, 1 to 3500.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=3_500))]
     terminals: u16,
-    /// Commands per second of all terminals together.
-    #[arg(long, value_name = "PER_SECOND", default_value_t = 500.0)]
+    /// Commands per second of all terminals together, above 0.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 500.0, value_parser = rate)]
     rate: f64,
-    /// Members in the imported file.
+    /// Members in the imported file, 1 to 100000.
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     members: u64,
     /// Engine of both stores: `sqlite`, or a `postgres://` URL in which `{server}` stands for the server's name (loopback only).
@@ -70,6 +70,12 @@ enum Network {
     Auto,
     Namespaces,
     Loopback,
+}
+
+/// As `duplex load` will take it, which is asked when everything has been started.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().map_err(|e| format!("{e}"))?;
+    if load::is_rate(rate) { Ok(rate) } else { Err(load::RATE_WANTED.into()) }
 }
 
 /// Tells the story.

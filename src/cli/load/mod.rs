@@ -32,6 +32,8 @@ const TERMINALS_MAX: usize = 10_500;
 /// Reconnecting terminals make at most this many attempts a second together (after a power cut some 200 to 500 come at once).
 const ATTEMPTS_PER_SECOND_MAX: usize = 2_000;
 
+pub(super) const RATE_WANTED: &str = "must be above 0 and at most a million";
+
 /// After Ctrl-C: long enough for every answer that is on its way (four answer limits), short enough not to be pressed twice.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// What a full handshake costs a server's core: when all come at once, the last one waits for the others.
@@ -148,13 +150,17 @@ fn check(args: &Args) -> Result<(), Failure> {
     if !(args.seconds > 0.0 && args.seconds <= 1e6) {
         return Err(Failure::usage(format!("--seconds: {} is not above 0 and at most a million", args.seconds)));
     }
-    if args.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e6)) {
-        return Err(Failure::usage("--rate: must be above 0 and at most a million".to_owned()));
+    if args.rate.is_some_and(|rate| !is_rate(rate)) {
+        return Err(Failure::usage(format!("--rate: {RATE_WANTED}")));
     }
     if args.marks.iter().any(|mark| !(*mark > 0.0 && *mark < args.seconds)) || !args.marks.is_sorted() {
         return Err(Failure::usage("--mark: marks must rise and lie within --seconds".to_owned()));
     }
     Ok(())
+}
+
+pub(super) fn is_rate(rate: f64) -> bool {
+    rate > 0.0 && rate <= 1e6
 }
 
 fn longest_pause(terminals: usize) -> Duration {

@@ -163,3 +163,17 @@ fn create_history(path: Option<&Path>) -> Result<(File, PathBuf), Failure> {
     let created = File::options().write(true).create_new(true).open(&path);
     created.map_err(|e| Failure::failed(format!("cannot create the history {}: {e}", path.display()))).map(|file| (file, path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_is_a_new_file_and_no_link_that_somebody_planted() {
+        let directory = tempfile::tempdir().unwrap();
+        let (victim, planted) = (directory.path().join("victim"), directory.path().join("history.jsonl"));
+        std::os::unix::fs::symlink(&victim, &planted).unwrap();
+        let refused = create_history(Some(&planted)).unwrap_err();
+        assert!(refused.message.contains("history.jsonl") && !victim.exists(), "{refused}");
+    }
+}
