@@ -19,6 +19,8 @@ mod imports;
 mod lines;
 #[path = "abuse/link.rs"]
 mod link;
+#[path = "abuse/orders.rs"]
+mod orders;
 #[path = "abuse/requests.rs"]
 mod requests;
 #[path = "abuse/starts.rs"]
