@@ -54,6 +54,14 @@ fn the_same_command_again_after_an_unknown_outcome_is_settled_and_not_sent_anew(
 }
 
 #[test]
+fn the_help_says_what_to_do_after_an_unknown_outcome_and_with_a_file() {
+    let help = stdout(&duplex(&["terminal", "--help"]));
+    for said in ["give the same command again", "send the same file\nagain", "$HOME/.local/state/duplex"] {
+        assert!(help.contains(said), "{said}: {help}");
+    }
+}
+
+#[test]
 fn another_command_than_the_unsettled_one_is_sent_after_that_one_is_settled() {
     let directory = tempfile::tempdir().unwrap();
     let service = left_unsettled(directory.path());

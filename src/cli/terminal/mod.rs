@@ -57,6 +57,8 @@ const EXAMPLES: &str = r#"Examples:
   duplex terminal --address 10.0.0.100:7300 --ca ca.pem --terminal S001 --key K \
       deposit '{"card_id":"C00000001","rate_id":1,"units":500}'
   echo '{"command":"hello"}' | duplex terminal ... --file -
+If no answer comes (exit code 4), give the same command again: it is settled under its first id and not sent anew. Any other
+command is sent once the saved one is settled.
 A line of a file is {"command":NAME,"body":{...}} and may carry its own "command_id" (32 hexadecimal digits).
 A line without one gets an id that rests on the file's content and the line's number. So after an interruption send the same file
 again: what was done is answered as it was, refusals too, with "repeated". To do it all once more, change the file; an empty
