@@ -1,10 +1,12 @@
 //! `duplex terminal` from run to run: what an earlier one left unsettled, files sent again, and where that is kept.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::{Act, Arrived, Service, deposit, duplex, stderr, stdout};
@@ -13,13 +15,34 @@ const DEPOSIT: &str = r#"{"command":"deposit","body":{"units":5,"card_id":"C1","
 
 /// With its home in `directory`, and `input` typed.
 fn terminal(service: &Service, directory: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
-    command.args(["terminal", "--plain", "--address", &service.address.to_string(), "--terminal", "S001", "--json"]);
-    command.args(arguments).env_remove("XDG_STATE_HOME").env("HOME", directory).env("DUPLEX_TERMINAL_KEY", "k");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = begin(service, directory, arguments);
     // Whoever is refused before it reads has gone.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+fn begin(service: &Service, directory: &Path, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
+    command.args(["terminal", "--plain", "--address", &service.address.to_string(), "--terminal", "S001", "--json"]);
+    command.args(arguments).env_remove("XDG_STATE_HOME").env("HOME", directory).env("DUPLEX_TERMINAL_KEY", "k");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The read of standard input goes on for ever: it must not keep the signal from being heard.
+#[test]
+fn ctrl_c_ends_a_terminal_that_waits_for_somebody_to_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![Act::Answer]);
+    let mut child = begin(&service, directory.path(), &["--file", "-"]);
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{DEPOSIT}").unwrap();
+    let mut answered = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut answered).unwrap();
+    assert!(answered.contains("\"ok\""), "{answered}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    drop(stdin);
 }
 
 fn answers(output: &Output) -> Vec<Value> {

@@ -109,19 +109,23 @@ impl Session {
     async fn work(&mut self, mut orders: Orders, staff: Option<(&str, &str)>) -> Result<(), Failure> {
         let mut next = None;
         if let Some(saved) = self.outstanding.read()? {
-            next = orders.next().transpose()?;
+            next = orders.next().await?;
             let again = next.as_ref().is_some_and(|order| saved.is(order));
             self.settle_outstanding(&saved, again).await?;
             if again {
-                next = orders.next().transpose()?;
+                next = orders.next().await?;
             }
             if next.is_none() {
                 return Ok(());
             }
         }
         self.begin(staff).await.map_err(|why| self.turned_away(why))?;
-        for order in next.into_iter().map(Ok).chain(orders) {
-            self.send(order?).await?;
+        if next.is_none() {
+            next = orders.next().await?;
+        }
+        while let Some(order) = next {
+            self.send(order).await?;
+            next = orders.next().await?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::cli::Failure;
 use crate::cli::client::command_id_of;
@@ -20,8 +21,20 @@ pub(super) struct Order {
     pub(super) command_id: Option<String>,
 }
 
-/// In the order in which they are sent; each is asked for when those before it are answered.
-pub(super) type Orders = Box<dyn Iterator<Item = Result<Order, Failure>>>;
+/// In the order in which they are sent.
+pub(super) enum Orders {
+    Known(std::vec::IntoIter<Order>),
+    Typed(mpsc::Receiver<Result<Order, Failure>>),
+}
+
+impl Orders {
+    pub(super) async fn next(&mut self) -> Result<Option<Order>, Failure> {
+        match self {
+            Self::Known(orders) => Ok(orders.next()),
+            Self::Typed(lines) => lines.recv().await.transpose(),
+        }
+    }
+}
 
 /// A line as it is written.
 #[derive(Debug, Deserialize)]
@@ -39,22 +52,33 @@ pub(super) fn of(file: Option<&Path>, command: Option<String>, body: &str) -> Re
         None => {
             let body = serde_json::from_str(body).map_err(|e| Failure::usage(format!("body: {e}")))?;
             let order = Order::new(Line { command: command.unwrap_or_default(), body: Some(body), command_id: None });
-            Ok(Box::new(std::iter::once(Ok(order.map_err(Failure::usage)?))))
+            Ok(Orders::Known(vec![order.map_err(Failure::usage)?].into_iter()))
         }
-        Some(file) if file == Path::new("-") => Ok(Box::new(typed())),
+        Some(file) if file == Path::new("-") => typed(),
         Some(file) => {
             let whole = whole(&Source::read(file)?).map_err(|wrong| Failure::usage(format!("{} {wrong}", file.display())))?;
-            Ok(Box::new(whole.into_iter().map(Ok)))
+            Ok(Orders::Known(whole.into_iter()))
         }
     }
 }
 
-/// Standard input may be a person, who waits for each answer: a line is read when its turn comes.
-fn typed() -> impl Iterator<Item = Result<Order, Failure>> {
-    std::io::stdin().lines().zip(1..).filter_map(|(line, number)| {
-        let order = line.map_err(|e| e.to_string()).and_then(|line| Order::read(&line)).transpose()?;
-        Some(order.map_err(|wrong| Failure::usage(format!("- line {number}: {wrong}"))))
-    })
+/// Standard input may be a person, whose Ctrl-C must be heard while nothing is typed: another thread waits for the lines.
+fn typed() -> Result<Orders, Failure> {
+    let (lines, typed) = mpsc::channel(1);
+    let read = move || {
+        for (line, number) in std::io::stdin().lines().zip(1..) {
+            let order = line.map_err(|e| e.to_string()).and_then(|line| Order::read(&line)).transpose();
+            let Some(order) = order else { continue };
+            let order = order.map_err(|wrong| Failure::usage(format!("- line {number}: {wrong}")));
+            // Nobody takes it any more: the run has ended.
+            if lines.blocking_send(order).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("stdin".into()).spawn(read);
+    thread.map_err(|e| Failure::failed(format!("cannot read standard input: {e}")))?;
+    Ok(Orders::Typed(typed))
 }
 
 /// Checked to its end before anything is sent: half a file done is nobody's wish. A line without an id has one that rests on the file
