@@ -42,6 +42,8 @@ pub struct ReplicationApplier<A: Application> {
     /// Tells the checkpoint thread that the store has grown.
     checkpoints: Option<std::sync::mpsc::SyncSender<Sequence>>,
     checkpointed: Sequence,
+    /// The set of command ids was filled from the store and the journal.
+    ids_known: bool,
     /// Ids up to here are no longer remembered.
     forgotten: Sequence,
     log_of_store: Arc<checkpoint::Log>,
@@ -62,6 +64,7 @@ impl<A: Application> ReplicationApplier<A> {
             store: None,
             checkpoints: None,
             checkpointed: Sequence(0),
+            ids_known: false,
             forgotten: Sequence(0),
             log_of_store: Arc::default(),
             last_batch: None,
@@ -168,8 +171,10 @@ impl<A: Application> ReplicationApplier<A> {
         let mut store = (self.storage.open_store)()?;
         let applied = store.applied()?;
         self.storage.board.set_applied(applied);
-        if !self.storage.ids.is_complete() {
+        // Once: whatever was left to the store for want of memory since then would be left to it again.
+        if !self.ids_known {
             self.rebuild_ids(store.as_mut(), applied)?;
+            self.ids_known = true;
         }
         self.store = Some(store);
         self.checkpointed = applied.sequence;
