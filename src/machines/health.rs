@@ -142,8 +142,9 @@ impl Health {
         self.judge(now)
     }
 
-    /// How far the peer is, and how far it should be. Judged only while answers need the peer (`in_pair`): a follower may be far behind. Whoever is lost by it makes
-    /// this server leave its Pair, and stays lost until it has reached what was waited for: leaving disproves nothing.
+    /// How far the peer is, and how far it should be. Judged only while answers need the peer (`in_pair`): a follower may be far behind.
+    /// Whoever is lost by it makes this server leave its Pair, and stays lost until it has reached what was waited for: leaving disproves
+    /// nothing.
     pub fn progress(&mut self, now: Moment, in_pair: bool, wanted: Reach, peers: Reach) {
         let was_in_pair = std::mem::replace(&mut self.in_pair, in_pair);
         let is_lost = self.loss == Some(Loss::NotStoring);
