@@ -22,8 +22,30 @@ fn explain<T: DeserializeOwned>(body: &str) -> Bad {
     let json = &mut serde_json::Deserializer::from_str(body);
     match serde_path_to_error::deserialize::<_, T>(json) {
         Ok(_) => Bad { field: "body".into(), reason: "has text after its end".into() },
-        Err(error) => Bad { field: place(&error.path().to_string()), reason: error.inner().to_string() },
+        Err(error) => Bad { field: place(&error.path().to_string()), reason: plain(&error.inner().to_string()) },
     }
+}
+
+/// serde's words for what a field takes, and those of whoever writes terminals in whatever language.
+const WORDS: [(&str, &str); 9] = [
+    ("i64", "an integer"),
+    ("i32", "an integer"),
+    ("u64", "an integer"),
+    ("u32", "an integer"),
+    ("u16", "an integer"),
+    ("u8", "an integer"),
+    ("a sequence", "a list"),
+    ("a boolean", "true or false"),
+    ("struct ", "an object"),
+];
+
+fn plain(reason: &str) -> String {
+    // What came is quoted before, and may hold these words too.
+    let Some((came, expected)) = reason.rsplit_once(", expected ") else { return reason.into() };
+    let Some((_, plain)) = WORDS.iter().find(|(word, _)| expected.starts_with(word)) else { return reason.into() };
+    // serde_json adds where.
+    let place = expected.rfind(" at line ").map_or("", |at| &expected[at..]);
+    format!("{came}, expected {plain}{place}")
 }
 
 fn place(path: &str) -> String {

@@ -135,3 +135,22 @@ fn what_is_needed_is_missed_and_what_is_not_is_not() {
         }
     }
 }
+
+#[test]
+fn what_was_expected_is_said_in_no_programming_languages_words() {
+    let deposit = |units: Value| parse("deposit", &json!({ "card_id": "C1", "rate_id": 1, "units": units })).unwrap_err();
+    assert!(deposit(json!("1")).reason.starts_with("invalid type: string \"1\", expected an integer at line 1"));
+    assert!(deposit(json!("x, expected i64")).reason.contains("\"x, expected i64\", expected an integer"));
+    assert!(deposit(json!(1.5)).reason.contains(", expected an integer"));
+    for (command, object) in objects() {
+        let values =
+            object.fields.iter().flat_map(|field| wrong(field.kind).into_iter().map(|value| json!({ field.name: value })));
+        for refused in values.chain([json!(7)]).filter_map(|value| parse(command, &object.body(value)).err()) {
+            let foreign = ["i64", "i32", "u64", "u32", "u16", "u8", "struct", "enum", "sequence", "boolean"];
+            let told = foreign.into_iter().find(|word| {
+                refused.reason.contains(&format!("expected {word}")) || refused.reason.contains(&format!("a {word}"))
+            });
+            assert_eq!(told, None, "{command}: {refused:?}");
+        }
+    }
+}
