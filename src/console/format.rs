@@ -2,20 +2,28 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header::ACCEPT;
+use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
 
 use crate::ledger::analysis::{Cell, Lines};
 use crate::model::Position;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
     Csv,
 }
 
 impl Format {
+    /// As the parameter names it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",

@@ -4,7 +4,6 @@
 //! **Invariant:** status, page and metrics are answered from memory and hold no personal data; no handler waits without a limit; no
 //! handler writes to the store.
 
-use std::future::Ready;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -13,10 +12,9 @@ use std::{fmt, io};
 use actix::Recipient;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::HeaderName;
-use actix_web::web::{Data, Query};
-use actix_web::{App, FromRequest, HttpRequest, HttpServer};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use slog::{Logger, info};
 use supervisors::Report;
 use tokio::sync::Semaphore;
@@ -34,6 +32,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod page;
+mod parameters;
 mod problem;
 mod reads;
 mod routes;
@@ -168,20 +167,7 @@ impl Running {
 }
 
 /// Refuses every query parameter, by name.
-struct NoQuery;
-
-impl FromRequest for NoQuery {
-    type Error = problem::Problem;
-    type Future = Ready<Result<Self, Self::Error>>;
-
-    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        let read = Query::<Nothing>::from_query(request.query_string());
-        std::future::ready(read.map(|_| Self).map_err(problem::Problem::bad_request))
-    }
-}
+type NoQuery = parameters::Parameters<parameters::Nothing>;
 
 /// UTC as people write it.
 fn time_text(at: UnixMs) -> Option<String> {

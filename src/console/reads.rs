@@ -6,18 +6,17 @@
 use std::sync::Arc;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LINK};
-use actix_web::web::{self, Data, Path, Query};
+use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use serde::Deserialize;
 use slog::warn;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::format::{Format, csv, json};
+use super::parameters::{Accounts, Ledger, Members, One, Parameters, day, format, page, whole_number};
 use super::problem::Problem;
 use super::{Console, POSITION, limits};
-use crate::ledger::analysis::{self, LedgerFilter, Lines, Page};
-use crate::ledger::calendar::day_from_text;
+use crate::ledger::analysis::{self, LedgerFilter, Lines};
 use crate::model::{Epoch, Mode, Position, Role, Sequence};
 use crate::store::{QueryResult, StoreConnection, StoreError};
 
@@ -26,76 +25,35 @@ const KEY: HeaderName = HeaderName::from_static("x-duplex-key");
 const AT_LEAST: HeaderName = HeaderName::from_static("x-duplex-at-least");
 const MAX_LAG_MS: HeaderName = HeaderName::from_static("x-duplex-max-lag-ms");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Members {
-    after: Option<i64>,
-    limit: Option<u32>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Accounts {
-    member: Option<i64>,
-    after: Option<i64>,
-    limit: Option<u32>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Ledger {
-    day: Option<String>,
-    account: Option<i64>,
-    after: Option<i64>,
-    limit: Option<u32>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct One {
-    format: Option<Format>,
-}
-
 type Answered = Result<HttpResponse, Problem>;
 
-pub(super) async fn members(console: Data<Console>, request: HttpRequest, query: Query<Members>) -> Answered {
-    let page = page(query.after, query.limit)?;
-    console.answer(&request, query.format, move |conn| analysis::members(conn, page).map(Some)).await
+pub(super) async fn members(console: Data<Console>, request: HttpRequest, query: Parameters<Members>) -> Answered {
+    let (page, format) = (page(query.after.as_deref(), query.limit.as_deref())?, format(query.format.as_deref())?);
+    console.answer(&request, format, move |conn| analysis::members(conn, page).map(Some)).await
 }
 
-pub(super) async fn member(console: Data<Console>, request: HttpRequest, no: Path<i64>, query: Query<One>) -> Answered {
-    console.answer(&request, query.format, move |conn| analysis::member(conn, *no)).await
+pub(super) async fn member(console: Data<Console>, request: HttpRequest, no: Path<String>, query: Parameters<One>) -> Answered {
+    let (no, format) = (whole_number("no", &no)?, format(query.format.as_deref())?);
+    console.answer(&request, format, move |conn| analysis::member(conn, no)).await
 }
 
-pub(super) async fn accounts(console: Data<Console>, request: HttpRequest, query: Query<Accounts>) -> Answered {
-    let (page, member_no) = (page(query.after, query.limit)?, query.member);
-    console.answer(&request, query.format, move |conn| analysis::accounts(conn, member_no, page).map(Some)).await
+pub(super) async fn accounts(console: Data<Console>, request: HttpRequest, query: Parameters<Accounts>) -> Answered {
+    let (page, format) = (page(query.after.as_deref(), query.limit.as_deref())?, format(query.format.as_deref())?);
+    let member_no = query.member.as_deref().map(|text| whole_number("member", text)).transpose()?;
+    console.answer(&request, format, move |conn| analysis::accounts(conn, member_no, page).map(Some)).await
 }
 
-pub(super) async fn ledger(console: Data<Console>, request: HttpRequest, query: Query<Ledger>) -> Answered {
-    let page = page(query.after, query.limit)?;
-    let filter = LedgerFilter { day: query.day.as_deref().map(day).transpose()?, account_id: query.account };
-    console.answer(&request, query.format, move |conn| analysis::ledger(conn, filter, page).map(Some)).await
+pub(super) async fn ledger(console: Data<Console>, request: HttpRequest, query: Parameters<Ledger>) -> Answered {
+    let (page, format) = (page(query.after.as_deref(), query.limit.as_deref())?, format(query.format.as_deref())?);
+    let day = query.day.as_deref().map(|text| day("day", text)).transpose()?;
+    let account_id = query.account.as_deref().map(|text| whole_number("account", text)).transpose()?;
+    let filter = LedgerFilter { day, account_id };
+    console.answer(&request, format, move |conn| analysis::ledger(conn, filter, page).map(Some)).await
 }
 
-pub(super) async fn totals(console: Data<Console>, request: HttpRequest, date: Path<String>, query: Query<One>) -> Answered {
-    let day = day(&date)?;
-    console.answer(&request, query.format, move |conn| analysis::day_totals(conn, day)).await
-}
-
-fn page(after: Option<i64>, limit: Option<u32>) -> Result<Page, Problem> {
-    let limit = limit.unwrap_or(limits::LINES);
-    if !(1..=limits::LINES_MAX).contains(&limit) {
-        return Err(Problem::bad_request(format_args!("limit: {limit} given, expected 1 to {}", limits::LINES_MAX)));
-    }
-    Ok(Page { after, limit: i64::from(limit) })
-}
-
-fn day(text: &str) -> Result<i32, Problem> {
-    day_from_text(text).ok_or_else(|| Problem::bad_request("day: expected a date such as 2026-07-01"))
+pub(super) async fn totals(console: Data<Console>, request: HttpRequest, date: Path<String>, query: Parameters<One>) -> Answered {
+    let (day, format) = (day("date", &date)?, format(query.format.as_deref())?);
+    console.answer(&request, format, move |conn| analysis::day_totals(conn, day)).await
 }
 
 /// What a read asks for in its headers.

@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::{Error, PathError, QueryPayloadError};
+use actix_web::error::{Error, PathError};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
+use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use futures_util::FutureExt;
 use slog::error;
@@ -30,25 +30,22 @@ pub const ROUTES: [(&str, &str); 10] = [
 ];
 
 pub(super) fn configure(app: &mut ServiceConfig) {
-    let bad_query = |error: QueryPayloadError, _: &HttpRequest| Problem::bad_request(error).into();
     let bad_path = |error: PathError, _: &HttpRequest| Problem::bad_request(error).into();
-    app.app_data(QueryConfig::default().error_handler(bad_query))
-        .app_data(PathConfig::default().error_handler(bad_path))
-        .service(
-            web::scope("")
-                .wrap(from_fn(watch))
-                .service(at("/").route(get().to(page::page)))
-                .service(at("/metrics").route(get().to(metrics::metrics)))
-                .service(at("/api/v1/openapi.json").route(get().to(openapi)))
-                .service(at("/api/v1/status").route(get().to(status::status)))
-                .service(at("/api/v1/commands").route(web::post().to(commands::post)))
-                .service(at("/api/v1/members").route(get().to(reads::members)))
-                .service(at("/api/v1/members/{no}").route(get().to(reads::member)))
-                .service(at("/api/v1/accounts").route(get().to(reads::accounts)))
-                .service(at("/api/v1/ledger").route(get().to(reads::ledger)))
-                .service(at("/api/v1/days/{date}/totals").route(get().to(reads::totals)))
-                .default_service(web::to(async || Err::<HttpResponse, _>(Problem::no_such_path()))),
-        );
+    app.app_data(PathConfig::default().error_handler(bad_path)).service(
+        web::scope("")
+            .wrap(from_fn(watch))
+            .service(at("/").route(get().to(page::page)))
+            .service(at("/metrics").route(get().to(metrics::metrics)))
+            .service(at("/api/v1/openapi.json").route(get().to(openapi)))
+            .service(at("/api/v1/status").route(get().to(status::status)))
+            .service(at("/api/v1/commands").route(web::post().to(commands::post)))
+            .service(at("/api/v1/members").route(get().to(reads::members)))
+            .service(at("/api/v1/members/{no}").route(get().to(reads::member)))
+            .service(at("/api/v1/accounts").route(get().to(reads::accounts)))
+            .service(at("/api/v1/ledger").route(get().to(reads::ledger)))
+            .service(at("/api/v1/days/{date}/totals").route(get().to(reads::totals)))
+            .default_service(web::to(async || Err::<HttpResponse, _>(Problem::no_such_path()))),
+    );
 }
 
 fn at(path: &str) -> Resource {

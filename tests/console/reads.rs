@@ -148,13 +148,19 @@ fn what_cannot_be_read_is_refused_by_name() {
         assert!(refusal(&format!("/api/v1/{path}?limmit=1")).contains("limmit"), "{path}");
     }
     assert!(refusal("/metrics?x=1").contains('x') && refusal("/?y=1").contains('y'));
-    assert!(refusal("/api/v1/members?limit=0").contains("limit: 0 given, expected 1 to 1000"));
-    assert!(refusal("/api/v1/members?limit=1001").contains("1001"));
+    for limit in ["0", "1001", "-1", "1.5", "ten", "", "99999999999999999999"] {
+        let expected = format!("limit: {limit:?} given, expected a whole number, 1 to 1000");
+        assert!(refusal(&format!("/api/v1/members?limit={limit}")).ends_with(&expected), "{limit}");
+    }
+    for (path, name) in [("members", "after"), ("accounts", "member"), ("ledger", "after"), ("ledger", "account")] {
+        let expected = format!("{name}: \"x\" given, expected a whole number");
+        assert!(refusal(&format!("/api/v1/{path}?{name}=x")).ends_with(&expected), "{path} {name}");
+    }
     assert!(refusal("/api/v1/ledger?day=2026-02-30").contains("day"));
     assert!(refusal("/api/v1/days/yesterday/totals").contains("date"));
-    refusal("/api/v1/members/first");
-    refusal("/api/v1/members?after=x");
-    refusal("/api/v1/members?format=pdf");
+    assert!(refusal("/api/v1/members/first").ends_with("no: \"first\" given, expected a whole number"));
+    assert!(refusal("/api/v1/members?format=pdf").ends_with("format: \"pdf\" given, expected json or csv"));
+    assert!(refusal("/api/v1/members?limit=1&limit=2").ends_with("query: duplicate field `limit`"));
 }
 
 #[test]
