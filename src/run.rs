@@ -276,7 +276,7 @@ fn start_tree(
                 sick: coordinator.clone().recipient(),
                 reborn: coordinator.clone().recipient(),
             };
-            let peer = ToThePeer { connector: connector.clone(), route: opened.route };
+            let peer = ToThePeer { connector: connector.clone(), route: opened.route, names: listener.names.clone() };
             let (storage, log) = (Arc::clone(&storage), logs.for_actor("replication-sender"));
             child("replication-sender", sender_seat, &threads.storage, move || {
                 ReplicationSender::new(Arc::clone(&storage), peer.clone(), neighbours.clone(), log.clone())

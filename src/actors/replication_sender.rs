@@ -19,6 +19,7 @@ use super::{Sick, Storage, StorageReborn, fault};
 use crate::machines::failover::TellPeer;
 use crate::model::{Application, Epoch, Holder, Sequence, StreamNo};
 use crate::wire::link::{Connector, Route};
+use crate::wire::names::ServerNames;
 
 mod run;
 
@@ -92,6 +93,8 @@ pub struct Neighbours {
 pub struct ToThePeer {
     pub connector: Connector,
     pub route: Route,
+    /// For the log: a certificate knows none.
+    pub names: ServerNames,
 }
 
 /// What actor and task share; both live on one thread.

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::model::Register;
 use crate::wire::identity::Identity;
+use crate::wire::names::ServerNames;
 use crate::wire::pki::CertificateRole;
 use crate::wire::tls;
 
@@ -25,6 +26,8 @@ use super::{Answer, Arbiter, ArbiterError, Asker, CasOutcome};
 pub struct WitnessClient {
     address: SocketAddr,
     tls: Arc<ClientConfig>,
+    /// A witness knows none.
+    names: Option<ServerNames>,
     /// Taken out while in use: an exchange that fails, is late or is dropped never leaves half a reply for the next one.
     line: Mutex<Option<Line>>,
 }
@@ -42,7 +45,13 @@ impl WitnessClient {
     /// [`rustls::Error`] if the authority cannot be used.
     pub fn new(address: SocketAddr, identity: &Identity) -> Result<Self, rustls::Error> {
         let tls = tls::mutual_client(identity, CertificateRole::Witness)?;
-        Ok(Self { address, tls, line: Mutex::new(None) })
+        Ok(Self { address, tls, names: None, line: Mutex::new(None) })
+    }
+
+    /// Puts these names into what the witness refuses.
+    #[must_use]
+    pub fn calling(self, names: ServerNames) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// What the witness says about itself; also for the holder of a witness's own certificate.
@@ -59,10 +68,17 @@ impl WitnessClient {
     async fn ask(&self, ask: Ask, limit: Duration) -> Result<Reply, ArbiterError> {
         let unreachable = |why: &dyn fmt::Display| ArbiterError::Unreachable(format!("witness {}: {why}", self.address));
         match timeout(limit, self.exchange(&Request { version: VERSION, ask })).await {
-            Ok(Ok(Reply::Refused(why))) => Err(ArbiterError::Refused(why)),
+            Ok(Ok(Reply::Refused(why))) => Err(ArbiterError::Refused(self.in_words(why))),
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(unreachable(&error)),
+            Ok(Err(error)) => Err(unreachable(&self.in_words(error.to_string()))),
             Err(_) => Err(unreachable(&format_args!("no answer within {} ms", limit.as_millis()))),
+        }
+    }
+
+    fn in_words(&self, text: String) -> String {
+        match &self.names {
+            Some(names) => names.put_into(&text),
+            None => text,
         }
     }
 

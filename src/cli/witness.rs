@@ -24,8 +24,12 @@ const STREAM: &str = "witness";
 /// A person waits for the status; a witness answers within milliseconds.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 
+/// Certificates and registers know no other names; a witness reads no configuration.
+const WHO_IS_WHO: &str = "server-a is the first name in `server.pair` of the servers' configuration, server-b the second";
+
 /// Run the third opinion: one small fsynced file that says who may acknowledge.
 #[derive(Debug, clap::Args)]
+#[command(after_help = format!("In the log and in `status`, {WHO_IS_WHO}."))]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(flatten)]
@@ -53,6 +57,7 @@ struct Serve {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Ask a running witness what it holds.
+    #[command(after_help = format!("{WHO_IS_WHO}."))]
     Status(Status),
 }
 
@@ -99,7 +104,8 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
         let cannot = |e| Failure::failed(format!("cannot listen at {}: {e}", args.listen));
         let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        info!(log, "listening"; "address" => %address, "authority" => identity.authority_fingerprint());
+        info!(log, "listening"; "address" => %address, "authority" => identity.authority_fingerprint(),
+            "who" => WHO_IS_WHO);
         tokio::select! {
             () = witness.serve(listener) => {}
             signal = told => info!(log, "told to end"; "signal" => signal),

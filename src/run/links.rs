@@ -17,6 +17,7 @@ use crate::wire::link::{Connector, Route};
 pub(super) fn take(thread: &Arbiter, listen: Listen, receiver: actix::Recipient<Incoming>, metrics: Arc<Metrics>, log: Logger) {
     thread.spawn_fn(move || {
         actix_rt::spawn(async move {
+            let names = listen.names.clone();
             let mut listener = match listen.start() {
                 Ok(listener) => listener,
                 Err(error) => {
@@ -31,7 +32,7 @@ pub(super) fn take(thread: &Arbiter, listen: Listen, receiver: actix::Recipient<
                     Ok(accepted) => receiver.do_send(Incoming(accepted)),
                     Err(refused) => {
                         metrics.refused_frame(refused.why.code());
-                        let text = refused.to_string();
+                        let text = names.put_into(&refused.to_string());
                         // A stranger may knock ten times a second; one line says it.
                         if text != last_told {
                             warn!(log, "refused a link"; "code" => refused.why.code(), "reason" => &text);

@@ -26,6 +26,7 @@ use crate::wire::heartbeat::HeartbeatKey;
 use crate::wire::identity::Identity;
 use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
 use crate::wire::listener::{self, PeerListener};
+use crate::wire::names::ServerNames;
 use crate::wire::paths::Path;
 use crate::wire::tls;
 
@@ -76,11 +77,17 @@ fn at_keys(error: rustls::Error) -> Unopened {
     }
 }
 
+/// A certificate knows no names.
+fn calling(names: &ServerNames) -> impl Fn(Unopened) -> Unopened {
+    move |unopened| Unopened(names.put_into(&unopened.0))
+}
+
 /// The peer's port; taken over by the thread that will accept.
 pub(super) struct Listen {
     socket: TcpListener,
     identity: Identity,
     introduction: Introduction,
+    pub(super) names: ServerNames,
 }
 
 impl Listen {
@@ -103,7 +110,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
     let log = logs.for_actor("server");
     cautions::tell(&config, &layout, &log);
-    let identity = layout.server_identity().map_err(at("keys"))?;
+    let names = ServerNames::new(&config.server.pair);
+    let identity = layout.server_identity().map_err(at("keys")).map_err(calling(&names))?;
     let secret = layout.pair_secret().map_err(at("keys"))?;
     let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
 
@@ -124,9 +132,9 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
 
     let boot = draw_boot()?;
     let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
-    let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys)?;
+    let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys).map_err(calling(&names))?;
     let config::Arbiter::Witness { address } = config.arbiter;
-    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?);
+    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
     let socket = listener::bind(config.peer.listen).map_err(at(format!("peer.listen: {}", config.peer.listen)))?;
     let terminals = listen(config.terminals.listen).map_err(at(format!("terminals.listen: {}", config.terminals.listen)))?;
@@ -142,7 +150,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         arbiter,
         connector,
         route: Route { from: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()), to: config.peer.address },
-        listener: Listen { socket, identity, introduction },
+        listener: Listen { socket, identity, introduction, names },
         listening,
         terminals,
         addresses: service_addresses(&config),

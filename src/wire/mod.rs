@@ -4,7 +4,7 @@
 //! - Heartbeats: `heartbeat` (as bytes), `hearing` (which ones count), `paths` (sockets).
 //! - Terminals: `terminal` (requests), `answer`, `lines`.
 //! - Who is who: `pki` (made by `duplex init`), `identity` (files of one box), `trust` (whom to believe), `tls` (settings),
-//!   `first_register` (what an empty witness takes).
+//!   `names` (what people call the two), `first_register` (what an empty witness takes).
 //!
 //! **Invariant:** nothing here decides anything about roles, modes or epochs, and nothing here reads a wall clock.
 
@@ -19,6 +19,7 @@ pub mod life;
 pub mod lines;
 pub mod link;
 pub mod listener;
+pub mod names;
 pub mod paths;
 pub mod pki;
 pub mod refusal;

@@ -93,6 +93,17 @@ fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
 }
 
 #[test]
+fn the_other_servers_certificate_is_refused_by_the_names_of_the_configuration() {
+    let pair = Pair::init();
+    let [own, other] = [First, Second].map(|which| Layout::of(&pair.config(which)).server_pem());
+    for (own, other) in own.iter().zip(&other) {
+        fs::copy(other, own).unwrap();
+    }
+    let said = "own certificate is for hall-2 (server-b), not for hall-1 (server-a)";
+    says(&pair.config_file(First), &[said]);
+}
+
+#[test]
 fn an_address_or_interface_that_this_box_lacks_and_a_key_that_others_may_read_are_told_and_keep_nobody_from_starting() {
     let pair = Pair::init();
     let config = pair.config(First);

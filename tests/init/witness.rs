@@ -44,6 +44,7 @@ fn it_serves_what_init_made_answers_for_its_status_and_ends_cleanly_when_told() 
     let mut log = BufReader::new(witness.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let listening = log.find(|line| line.contains("listening")).unwrap();
     let listening: serde_json::Value = serde_json::from_str(&listening).unwrap();
+    assert!(listening["who"].as_str().unwrap().starts_with("server-a is the first name in `server.pair`"), "{listening}");
     let address = listening["address"].as_str().unwrap();
     let status = stdout(&duplex(&["witness", "status", "--json", "--address", address, "--keys", &own("keys")]));
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -63,4 +64,12 @@ fn a_missing_disk_or_key_is_named_by_one_line() {
     assert!(!no_data.status.success() && stderr(&no_data).contains("--data: /nowhere is no directory"), "{}", stderr(&no_data));
     let no_keys = duplex(&["witness", "--listen", "127.0.0.1:0", "--data", keys, "--keys", "/nowhere"]);
     assert!(!no_keys.status.success() && stderr(&no_keys).contains("/nowhere/ca.pem"), "{}", stderr(&no_keys));
+}
+
+#[test]
+fn the_help_says_who_server_a_is() {
+    for arguments in [&["witness", "--help"][..], &["witness", "status", "--help"]] {
+        let help = stdout(&duplex(arguments));
+        assert!(help.contains("server-a is the first name in `server.pair`"), "{help}");
+    }
 }

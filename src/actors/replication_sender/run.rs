@@ -114,7 +114,7 @@ impl<A: Application> Run<A> {
 
     /// The same reason is told once, not ten times a second.
     fn tell_once(&self, why: &Ended, last_told: &mut String) {
-        let why = why.to_string();
+        let why = self.peer.names.put_into(&why.to_string());
         if *last_told != why {
             info!(self.log, "no stream to the peer yet"; "reason" => &why);
             *last_told = why;
