@@ -20,6 +20,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+#[path = "arbiter/strangers.rs"]
+mod strangers;
+
 const A: ServerId = ServerId::A;
 const B: ServerId = ServerId::B;
 const IDS: [DataId; 2] = [DataId([0xA; 16]), DataId([0xB; 16])];

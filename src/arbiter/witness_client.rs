@@ -18,6 +18,7 @@ use crate::wire::identity::Identity;
 use crate::wire::names::ServerNames;
 use crate::wire::pki::CertificateRole;
 use crate::wire::tls;
+use crate::wire::trust::named;
 
 use super::witness_frames::{Ask, Line, Reply, Request, VERSION, WitnessStatus};
 use super::{Answer, Arbiter, ArbiterError, Asker, CasOutcome};
@@ -70,7 +71,7 @@ impl WitnessClient {
         match timeout(limit, self.exchange(&Request { version: VERSION, ask })).await {
             Ok(Ok(Reply::Refused(why))) => Err(ArbiterError::Refused(self.in_words(why))),
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(unreachable(&self.in_words(error.to_string()))),
+            Ok(Err(error)) => Err(unreachable(&self.in_words(named(error).to_string()))),
             Err(_) => Err(unreachable(&format_args!("no answer within {} ms", limit.as_millis()))),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +14,16 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use slog::{Logger, debug, error, info, warn};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::model::ServerId;
+use crate::wire::handshakes::Handshakes;
 use crate::wire::identity::Identity;
+use crate::wire::knocks::Knocks;
 use crate::wire::pki::CertificateRole;
+use crate::wire::refusal::LinkError;
 use crate::wire::tls;
 
 use super::witness_desk::Desk;
@@ -31,8 +35,6 @@ const ROLES: [CertificateRole; 3] =
     [CertificateRole::Server(ServerId::A), CertificateRole::Server(ServerId::B), CertificateRole::Witness];
 /// Connections kept for each role: one in use, and those of boxes that died without a farewell. The newest displaces the oldest.
 const CONNECTIONS_PER_ROLE_MAX: usize = 4;
-/// Handshakes at a time: two servers that reconnect need two; the rest is room for strangers, who stay [`HANDSHAKE_LIMIT`] at most.
-const HANDSHAKES_MAX: usize = 32;
 /// A handshake costs 2 ms on a quiet box; this allows for four lost packets in a row.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(2);
 /// One reply is one packet; who does not take it for so long is gone.
@@ -79,25 +81,74 @@ impl Witness {
 
     /// Serves until it is dropped; a write that has begun is still finished.
     pub async fn serve(&self, listener: TcpListener) {
-        let mut handshakes = JoinSet::new();
+        let mut door = Door::default();
         let mut connections = JoinSet::new();
         let mut seats = Seats::default();
         loop {
+            let room = door.handshakes.has_room();
             tokio::select! {
-                accepted = listener.accept(), if handshakes.len() < HANDSHAKES_MAX => match accepted {
-                    Ok((tcp, _)) => { handshakes.spawn(shake_hands(tcp, self.tls.clone(), self.log.clone())); }
-                    Err(error) => {
-                        error!(self.log, "cannot accept connections"; "error" => %error);
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(met) = handshakes.join_next() => {
-                    if let Ok(Some((role, line))) = met {
+                // Who has proven himself comes before strangers.
+                biased;
+                Some(_) = connections.join_next() => {}
+                Some(ended) = door.handshakes.ended() => {
+                    if let Some((role, line)) = door.let_in(ended, &self.log) {
                         seats.take(role, connections.spawn(converse(role, line, self.desk.clone(), self.log.clone())));
                     }
                 }
-                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if room => match accepted {
+                    Ok((tcp, from)) => door.knocked(tcp, from, &self.tls, &self.log),
+                    Err(error) => {
+                        if let Some(left_out) = door.knocks.tell("accept", Instant::now()) {
+                            error!(self.log, "cannot accept connections"; "error" => %error, "left_out" => left_out);
+                        }
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
             }
+        }
+    }
+}
+
+/// Who has connected and not yet proven to be anybody.
+#[derive(Default)]
+struct Door {
+    handshakes: Handshakes<Met>,
+    knocks: Knocks,
+}
+
+/// How a handshake ended, and with whom.
+type Met = (SocketAddr, Result<(CertificateRole, Line), LinkError>);
+
+impl Door {
+    fn knocked(&mut self, tcp: TcpStream, from: SocketAddr, tls: &Arc<ServerConfig>, log: &Logger) {
+        let tls = tls.clone();
+        let handshake = async move {
+            let met = timeout(HANDSHAKE_LIMIT, shake_hands(tcp, tls)).await;
+            (from, met.unwrap_or(Err(LinkError::Late("handshake"))))
+        };
+        if let Some(displaced) = self.handshakes.begin(from, handshake) {
+            self.tell(displaced, &LinkError::Crowded, log);
+        }
+    }
+
+    fn let_in(&mut self, ended: Result<Met, JoinError>, log: &Logger) -> Option<(CertificateRole, Line)> {
+        // It gave way and was told of then, or panicked, and the panic hook has told where.
+        let (from, met) = ended.ok()?;
+        match met {
+            Ok((role, line)) => {
+                info!(log, "connected"; "from" => %from, "role" => role.name());
+                Some((role, line))
+            }
+            Err(why) => {
+                self.tell(from, &why, log);
+                None
+            }
+        }
+    }
+
+    fn tell(&mut self, from: SocketAddr, why: &LinkError, log: &Logger) {
+        if let Some(left_out) = self.knocks.tell(why.code(), Instant::now()) {
+            warn!(log, "refused a connection"; "from" => %from, "reason" => %why, "left_out" => left_out);
         }
     }
 }
@@ -118,26 +169,11 @@ impl Seats {
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: Arc<ServerConfig>, log: Logger) -> Option<(CertificateRole, Line)> {
-    let from = tcp.peer_addr().map_or_else(|error| error.to_string(), |from| from.to_string());
-    let handshake = async {
-        tcp.set_nodelay(true)?;
-        TlsAcceptor::from(tls).accept(tcp).await
-    };
-    let line = match timeout(HANDSHAKE_LIMIT, handshake).await {
-        Ok(Ok(stream)) => Line::new(stream),
-        Ok(Err(error)) => {
-            warn!(log, "refused a connection"; "from" => from, "reason" => %error);
-            return None;
-        }
-        Err(_) => {
-            warn!(log, "refused a connection"; "from" => from, "reason" => "the handshake took too long");
-            return None;
-        }
-    };
-    let role = line.role()?;
-    info!(log, "connected"; "from" => from, "role" => role.name());
-    Some((role, line))
+async fn shake_hands(tcp: TcpStream, tls: Arc<ServerConfig>) -> Result<(CertificateRole, Line), LinkError> {
+    tcp.set_nodelay(true)?;
+    let line = Line::new(TlsAcceptor::from(tls).accept(tcp).await?);
+    let role = line.role().ok_or_else(|| io::Error::other("the certificate names no role in a pair"))?;
+    Ok((role, line))
 }
 
 async fn converse(role: CertificateRole, mut line: Line, desk: Arc<Desk>, log: Logger) {

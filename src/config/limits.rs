@@ -11,6 +11,14 @@ pub const HEARTBEAT_PATHS_MAX: usize = 4;
 /// Beyond this a takeover is no longer something a terminal can wait for (it retries for 60 s).
 pub const SILENCE_MS_MAX: u64 = 10_000;
 
+/// Unfinished handshakes at the peer's port, where the peer needs two (life, stream), and at the witness's, where two servers and
+/// `witness status` need three. The rest is room for strangers, who stay 2 s at most.
+pub const LINK_HANDSHAKES_MAX: usize = 32;
+/// The same from one address: on a test machine those three share one, with whatever else knocks from there.
+pub const LINK_HANDSHAKES_PER_ADDRESS_MAX: usize = 8;
+/// Between two lines of the log about refused connections, of each reason: a flood does not fill it, and is seen to go on.
+pub const KNOCK_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Commands admitted and not yet answered, over all sessions. 3,500 terminals with two each, and the storm of a takeover (700).
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;
 /// Commands of one session admitted and not yet answered; reading from it stops beyond. One terminal settles one command before the next.

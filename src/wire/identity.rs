@@ -79,7 +79,10 @@ impl Identity {
         trust
             .verify_server_cert(&own, &[], &claimed.server_name(), &[], CHECKED_AS_OF)
             .map_err(|error| bad(certificate.0, named(io::Error::other(error))))?;
-        let certified = CertifiedKey::from_der(vec![own], secret, &provider()).map_err(|error| bad(key.0, error))?;
+        let certified = CertifiedKey::from_der(vec![own], secret, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => bad(key.0, "is not the key of the certificate beside it"),
+            error => bad(key.0, error),
+        })?;
         Ok(Self { role: claimed, authority: issuer, certified: Arc::new(certified) })
     }
 
@@ -180,7 +183,8 @@ mod tests {
         let authority = PairAuthority::create().unwrap();
         let mut issued = authority.issue(CertificateRole::Witness, &[]).unwrap();
         issued.key_pem = authority.issue(CertificateRole::Witness, &[]).unwrap().key_pem;
-        assert_eq!(Identity::from_pem(authority.certificate_pem(), &issued).unwrap_err().file, Path::new("key"));
+        let refused = Identity::from_pem(authority.certificate_pem(), &issued).unwrap_err().to_string();
+        assert_eq!(refused, "key: is not the key of the certificate beside it");
     }
 
     #[test]

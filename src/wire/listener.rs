@@ -3,29 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::frames::{Greeting, LinkKind, LinkRefusal, Reception, VERSIONS};
+use super::handshakes::Handshakes;
 use super::identity::Identity;
 use super::link::{Introduction, Link, LinkLimits, agree, check_own_role, tune};
 use super::pki::CertificateRole;
 use super::refusal::LinkError;
 use super::tls;
+use crate::config::limits;
 use crate::model::{BootNonce, DataId, ServerId};
 
-/// Handshakes at a time: the peer needs two (life, stream); more waits in the kernel's queue of the same length.
-const HANDSHAKES_MAX: usize = 32;
-/// Handshakes at a time from one address, so that one stranger cannot fill all of them.
-const HANDSHAKES_PER_ADDRESS_MAX: usize = 8;
 /// Pause after `accept` failed (no file descriptors left): it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,8 +60,7 @@ impl fmt::Display for Refused {
 pub struct PeerListener {
     tcp: TcpListener,
     host: Host,
-    handshakes: JoinSet<Result<Accepted, Refused>>,
-    under_way: Vec<(Id, IpAddr)>,
+    handshakes: Handshakes<Result<Accepted, Refused>>,
     refused: BTreeMap<&'static str, u64>,
     paused_until: Instant,
 }
@@ -101,8 +98,7 @@ impl PeerListener {
         Ok(Self {
             tcp: TcpListener::from_std(tcp)?,
             host: Host { tls, introduction, limits },
-            handshakes: JoinSet::new(),
-            under_way: Vec::with_capacity(HANDSHAKES_MAX),
+            handshakes: Handshakes::default(),
             refused: BTreeMap::new(),
             paused_until: Instant::now(),
         })
@@ -133,9 +129,16 @@ impl PeerListener {
 
     async fn next_outcome(&mut self) -> Result<Accepted, Refused> {
         loop {
-            let room = self.handshakes.len() < HANDSHAKES_MAX;
+            let room = self.handshakes.has_room();
             tokio::select! {
-                Some(ended) = self.handshakes.join_next_with_id() => return self.outcome(ended),
+                // First, so that those that gave way are gone before more are accepted.
+                biased;
+                Some(ended) = self.handshakes.ended() => match ended {
+                    Ok(outcome) => return outcome,
+                    // Told when it gave way.
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => return Err(panicked(&error)),
+                },
                 accepted = accept_after(&self.tcp, self.paused_until), if room => match accepted {
                     Ok((tcp, from)) => self.begin(tcp, from)?,
                     Err(error) => {
@@ -148,24 +151,17 @@ impl PeerListener {
     }
 
     fn begin(&mut self, tcp: TcpStream, from: SocketAddr) -> Result<(), Refused> {
-        let same = self.under_way.iter().filter(|(_, address)| *address == from.ip()).count();
-        if same >= HANDSHAKES_PER_ADDRESS_MAX {
-            return Err(Refused { from: Some(from), why: LinkError::Crowded });
-        }
         let host = self.host.clone();
         let handshake = async move { host.receive(tcp, from).await.map_err(|why| Refused { from: Some(from), why }) };
-        self.under_way.push((self.handshakes.spawn(handshake).id(), from.ip()));
-        Ok(())
+        match self.handshakes.begin(from, handshake) {
+            Some(displaced) => Err(Refused { from: Some(displaced), why: LinkError::Crowded }),
+            None => Ok(()),
+        }
     }
+}
 
-    fn outcome(&mut self, ended: Result<(Id, Result<Accepted, Refused>), JoinError>) -> Result<Accepted, Refused> {
-        let (id, outcome) = ended.unwrap_or_else(|error| {
-            let why = LinkError::Io(io::Error::other(error.to_string()));
-            (error.id(), Err(Refused { from: None, why }))
-        });
-        self.under_way.retain(|(under_way, _)| *under_way != id);
-        outcome
-    }
+fn panicked(error: &JoinError) -> Refused {
+    Refused { from: None, why: LinkError::Io(io::Error::other(error.to_string())) }
 }
 
 async fn accept_after(tcp: &TcpListener, moment: Instant) -> io::Result<(TcpStream, SocketAddr)> {
@@ -188,7 +184,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
     }
     socket.bind(&address.into())?;
-    socket.listen(HANDSHAKES_MAX as i32)?;
+    socket.listen(limits::LINK_HANDSHAKES_MAX as i32)?;
     Ok(socket.into())
 }
 

@@ -1,6 +1,7 @@
 //! What travels between the two servers and from terminals.
 //!
 //! - The peer link: `frames` (what is said), `codec` (as bytes), `link` and `listener` (over TLS), `life` (is the peer's process dead?).
+//! - Strangers, here and at the witness: `handshakes` (how many are unfinished), `knocks` (how much is told of them).
 //! - Heartbeats: `heartbeat` (as bytes), `hearing` (which ones count), `paths` (sockets).
 //! - Terminals: `terminal` (requests), `answer`, `lines`.
 //! - Who is who: `pki` (made by `duplex init`), `identity` (files of one box), `trust` (whom to believe), `tls` (settings),
@@ -12,9 +13,11 @@ mod answer;
 pub mod codec;
 pub mod first_register;
 pub mod frames;
+pub mod handshakes;
 pub mod hearing;
 pub mod heartbeat;
 pub mod identity;
+pub mod knocks;
 pub mod life;
 pub mod lines;
 pub mod link;

@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::frames::LinkRefusal;
-use super::trust::{Stranger, named};
+use super::trust::{Disbelieved, Stranger, named};
 
 impl LinkRefusal {
     /// Short, stable name for counters and status.
@@ -55,7 +55,7 @@ pub enum LinkError {
     Refused(LinkRefusal),
     /// The other side refused us.
     RefusedByPeer(LinkRefusal),
-    /// Too many handshakes from one address at a time.
+    /// Too many handshakes from one address at a time; the oldest gave way.
     Crowded,
     /// A deadline passed while this was awaited.
     Late(&'static str),
@@ -73,7 +73,7 @@ impl LinkError {
             Self::Late(_) => "late",
             Self::Io(error) => match error.get_ref() {
                 Some(inner) if inner.is::<Stranger>() => "stranger",
-                Some(inner) if inner.is::<rustls::Error>() => "tls",
+                Some(inner) if inner.is::<rustls::Error>() || inner.is::<Disbelieved>() => "tls",
                 _ => "io",
             },
         }
@@ -86,7 +86,7 @@ impl fmt::Display for LinkError {
             Self::Closed => f.write_str("closed by the other server"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::RefusedByPeer(why) => write!(f, "the other server refused: {why}"),
-            Self::Crowded => f.write_str("too many handshakes from this address"),
+            Self::Crowded => f.write_str("too many unfinished handshakes at a time: the oldest gave way"),
             Self::Late(what) => write!(f, "{what} did not come in time"),
             Self::Io(error) => error.fmt(f),
         }

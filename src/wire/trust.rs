@@ -10,7 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, OtherError, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use super::pki::{CHECKED_AS_OF, CertificateRole};
@@ -41,12 +42,34 @@ impl Stranger {
     }
 }
 
-/// A failed handshake's error with the [`Stranger`] itself inside, if that is the reason: rustls would show it as a debug dump.
+/// The other side said that it does not believe the certificate shown to it; it does not say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disbelieved;
+
+impl fmt::Display for Disbelieved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the other side does not believe this side's certificate; its log says why")
+    }
+}
+
+impl std::error::Error for Disbelieved {}
+
+impl Disbelieved {
+    fn in_tls(error: &TlsError) -> Option<Self> {
+        use AlertDescription::{BadCertificate, CertificateUnknown, UnknownCA, UnsupportedCertificate};
+        let TlsError::AlertReceived(alert) = error else { return None };
+        matches!(alert, BadCertificate | CertificateUnknown | UnknownCA | UnsupportedCertificate).then_some(Self)
+    }
+}
+
+/// A failed connection's error with the [`Stranger`] itself inside, or [`Disbelieved`], if that is the reason: rustls would show the one
+/// as a debug dump, the other as a word of its source.
 pub fn named(error: io::Error) -> io::Error {
-    let stranger = error.get_ref().and_then(|inner| inner.downcast_ref()).and_then(Stranger::in_tls);
-    match stranger {
-        Some(stranger) => io::Error::new(error.kind(), stranger.clone()),
-        None => error,
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) else { return error };
+    match (Stranger::in_tls(tls), Disbelieved::in_tls(tls)) {
+        (Some(stranger), _) => io::Error::new(error.kind(), stranger.clone()),
+        (None, Some(disbelieved)) => io::Error::new(error.kind(), disbelieved),
+        (None, None) => error,
     }
 }
 

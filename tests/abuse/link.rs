@@ -84,6 +84,19 @@ async fn what_no_honest_peer_says_is_refused_and_logged_by_its_code_and_the_pair
 }
 
 #[tokio::test]
+async fn many_strangers_at_the_peers_port_are_a_few_lines_of_its_log() {
+    let pair = Pair::at_work();
+    for _ in 0..300 {
+        drop(TcpStream::connect(route(&pair).to).await.unwrap());
+    }
+    pair.wait_for_log(Second, "refused a link", PATIENCE);
+    goes_on(&pair);
+    // One for each way in which they may end: `crowded`, `tls`, `io`.
+    let told = pair.log(Second).matches("refused a link").count();
+    assert!(told <= 3, "{told} lines");
+}
+
+#[tokio::test]
 async fn a_stream_of_an_older_epoch_or_with_a_broken_frame_is_refused_and_the_real_one_comes_back() {
     let pair = Pair::at_work();
     let main = Layout::of(&pair.config(First)).server_identity().unwrap();
