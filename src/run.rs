@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, commands};
 use crate::machines::failover::Story;
 use crate::model::StreamNo;
 use crate::telemetry::{self, metrics::Metrics};
+use crate::wire::refusal::LinkError;
 
 mod cautions;
 mod links;
@@ -196,7 +197,7 @@ fn start_tree(
     board.set_stored(journal.stored());
     board.set_applied(opened.applied);
     let tail = Tail::new(StreamNo(0), journal.stored());
-    let metrics = Metrics::new(&commands::names(), ACTORS, logs.lost());
+    let metrics = Metrics::new(&commands::names(), ACTORS, LinkError::codes(), logs.lost());
     let open_store = open::store_opener(&config);
     let storage = Storage::<Ledger>::new(Arc::clone(&board), gate, tail, journal.reader(), Arc::clone(&metrics), open_store);
     let storage = Arc::new(storage);

@@ -122,8 +122,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// `commands` and `actors` are all names that may be counted by; `lines_lost` is the logs' own counter.
-    pub fn new(commands: &[&str], actors: &[&str], lines_lost: Counter) -> Arc<Self> {
+    /// `commands`, `actors` and `refusals` are all names that may be counted by; `lines_lost` is the logs' own counter.
+    pub fn new(
+        commands: &[&str],
+        actors: &[&str],
+        refusals: impl IntoIterator<Item = &'static str>,
+        lines_lost: Counter,
+    ) -> Arc<Self> {
         let mut registry = Registry::with_prefix("duplex");
         let to = &mut registry;
         to.register("log_lines_lost", "Log lines dropped: queue full, or nowhere to write them", lines_lost);
@@ -136,7 +141,7 @@ impl Metrics {
             other_commands: answers(&by_command, OTHER.into()),
             restarts: named(actors).into_iter().map(|actor| (actor.clone(), restarts(&by_actor, actor))).collect(),
             other_restarts: restarts(&by_actor, OTHER.into()),
-            refused_frames: register(to, "frames_refused", "Frames and links of the peer refused, by code", Family::default()),
+            refused_frames: refused_frames(to, refusals),
             roles: roles(to),
             modes: modes(to),
             epoch: register(to, "epoch", "Epoch that this server holds", Number::default()),
@@ -265,6 +270,15 @@ fn micros(to: &mut Registry, name: &str, help: &str) -> Micros {
 fn answers(family: &Family<Labels<2>, Counter>, command: String) -> Answers {
     let of = |status: &str| family.get_or_create_owned(&[("command", command.clone()), ("status", status.to_owned())]);
     Answers { ok: of("ok"), rejected: of("rejected"), retry: of("retry") }
+}
+
+fn refused_frames(to: &mut Registry, codes: impl IntoIterator<Item = &'static str>) -> Family<Labels<1>, Counter> {
+    let family = register(to, "frames_refused", "Frames and links of the peer refused, by code", Family::default());
+    for code in codes {
+        // There from the start: a counter that appears with its first event hides that event from a rate.
+        drop(family.get_or_create(&[("code", code.to_owned())]));
+    }
+    family
 }
 
 fn restarts(family: &Family<Labels<1>, Counter>, actor: String) -> Counter {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn metrics() -> Arc<Metrics> {
-    Metrics::new(&["deposit"], &["journal-writer"], Counter::default())
+    Metrics::new(&["deposit"], &["journal-writer"], ["epoch_old", "gap"], Counter::default())
 }
 
 fn has(metrics: &Metrics, line: &str) {
@@ -60,13 +60,14 @@ fn positions_restarts_and_refused_frames_are_exported() {
     has(&metrics, r#"duplex_position{of="confirmed"} 41"#);
     has(&metrics, r#"duplex_actor_restarts_total{actor="journal-writer"} 1"#);
     has(&metrics, r#"duplex_frames_refused_total{code="epoch_old"} 1"#);
+    has(&metrics, r#"duplex_frames_refused_total{code="gap"} 0"#);
     has(&metrics, "duplex_peer_lag_milliseconds NaN");
 }
 
 #[test]
 fn lost_log_lines_are_the_logs_own_count() {
     let lost = Counter::default();
-    let metrics = Metrics::new(&[], &[], lost.clone());
+    let metrics = Metrics::new(&[], &[], [], lost.clone());
     lost.inc_by(5);
     has(&metrics, "duplex_log_lines_lost_total 5");
 }

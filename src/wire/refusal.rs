@@ -6,6 +6,21 @@ use super::frames::LinkRefusal;
 use super::trust::{Disbelieved, Stranger, named};
 
 impl LinkRefusal {
+    /// Every [`Self::code`], in the order of the variants.
+    pub const CODES: [&str; 11] = [
+        "version_unknown",
+        "not_the_peer",
+        "frame_damaged",
+        "frame_too_long",
+        "epoch_old",
+        "stream_old",
+        "gap",
+        "digest_differs",
+        "not_now",
+        "cannot_cut",
+        "stopping",
+    ];
+
     /// Short, stable name for counters and status.
     pub fn code(&self) -> &'static str {
         match self {
@@ -64,6 +79,14 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Every [`Self::code`] that is not of a [`LinkRefusal`].
+    pub const CODES: [&str; 6] = ["closed", "crowded", "late", "stranger", "tls", "io"];
+
+    /// Every code that is ever counted: known before the first event, so that an alarm has something to compare with.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        LinkRefusal::CODES.into_iter().chain(Self::CODES)
+    }
+
     /// Short, stable name for counters and status.
     pub fn code(&self) -> &'static str {
         match self {
@@ -104,5 +127,44 @@ impl From<io::Error> for LinkError {
 impl From<LinkRefusal> for LinkError {
     fn from(why: LinkRefusal) -> Self {
         Self::Refused(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::model::{Epoch, Position, Sequence, StreamNo};
+
+    #[test]
+    fn every_code_is_listed_once() {
+        let (epoch, stream, sequence) = (Epoch(1), StreamNo(1), Sequence(1));
+        let refusals = [
+            LinkRefusal::VersionUnknown { ours: (1, 1), theirs: (2, 2) },
+            LinkRefusal::NotThePeer,
+            LinkRefusal::FrameDamaged,
+            LinkRefusal::FrameTooLong { len: 1 },
+            LinkRefusal::EpochOld { ours: epoch, theirs: epoch },
+            LinkRefusal::StreamOld { ours: stream, theirs: stream },
+            LinkRefusal::Gap { expected: sequence, got: sequence },
+            LinkRefusal::DigestDiffers { at: sequence },
+            LinkRefusal::NotNow,
+            LinkRefusal::CannotCut { applied: Position::GENESIS },
+            LinkRefusal::Stopping,
+        ];
+        assert_eq!(refusals.map(|refusal| refusal.code()), LinkRefusal::CODES);
+        let io = |inner: Box<dyn std::error::Error + Send + Sync>| LinkError::Io(io::Error::other(inner));
+        let stranger = Stranger { claims: None, fingerprint: String::new(), why: String::new() };
+        let errors = [
+            LinkError::Closed,
+            LinkError::Crowded,
+            LinkError::Late("handshake"),
+            io(Box::new(stranger)),
+            io(Box::new(Disbelieved)),
+            io("reset".into()),
+        ];
+        assert_eq!(errors.map(|error| error.code()), LinkError::CODES);
+        assert_eq!(LinkError::codes().collect::<BTreeSet<_>>().len(), LinkError::codes().count());
     }
 }

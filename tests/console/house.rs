@@ -17,6 +17,7 @@ use duplex::ledger::sample;
 use duplex::model::{DataId, Epoch, Holder, Mode, Position, Role, Sequence, ServerId, Standing, UnixMs};
 use duplex::store::{ReadPool, Store};
 use duplex::telemetry::Metrics;
+use duplex::wire::refusal::LinkError;
 use futures_util::FutureExt;
 use serde_json::Value;
 use supervisors::{Kind, Report, State};
@@ -112,7 +113,7 @@ impl House {
         board.set_applied(applied);
         board.set_epoch(Epoch(1));
         board.raise_confirmed(applied.sequence);
-        let metrics = Metrics::new(&["deposit"], &["journal-writer"], Default::default());
+        let metrics = Metrics::new(&["deposit"], &["journal-writer"], LinkError::codes(), Default::default());
         let acceptor = Acceptor::start(answering);
         let (asked, aged, told) = (Arc::clone(&hooks), Arc::clone(&hooks), Arc::clone(&hooks));
         let parts = Parts {

@@ -100,6 +100,10 @@ fn metrics_are_openmetrics_and_follow_the_board() {
     *house.hooks.age_ms.lock().unwrap() = Some(12);
     house.get("/api/v1/status");
     let heard = house.get("/metrics");
+    for code in ["stranger", "epoch_old", "digest_differs"] {
+        let line = format!("duplex_frames_refused_total{{code=\"{code}\"}} 0");
+        assert!(heard.body.contains(&line), "{code} is there before its first event");
+    }
     assert_eq!(heard.header("Content-Type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     for line in [
         r#"duplex_role{role="sub"} 1"#,

@@ -80,7 +80,7 @@ async fn stage(me: ServerId) -> Stage {
     let (journal, _) = Journal::open(files("journal"), Limits::default(), DATA[me.index()]).unwrap();
     let board = Arc::new(Board::default());
     let gate = Gate::new(Arc::clone(&board), Box::new(|_| {}), Box::new(|| {}));
-    let metrics = Metrics::new(&[], &[], Counter::default());
+    let metrics = Metrics::new(&[], &[], [], Counter::default());
     let no_store = || Err(StoreError::Away { place: "none".into(), reason: "this test has no store".into() });
     let tail = Tail::new(StreamNo(0), Position::GENESIS);
     let storage = Arc::new(Storage::new(board, gate, tail, journal.reader(), metrics, Arc::new(no_store)));

@@ -53,7 +53,7 @@ async fn stage() -> Stage {
     let settings = Settings { me: ServerId::A, boot: BootNonce(1), key: key.clone(), paths, patience, heartbeat_ms: 25 };
     let (recipient, judged) = ear::<Judged>();
     let (board, shown, metrics) =
-        (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], Default::default()));
+        (Arc::new(Board::default()), Arc::new(Shown::default()), Metrics::new(&[], &[], [], Default::default()));
     let needed = Arc::new(AtomicBool::new(false));
     let looked_at = Arc::clone(&needed);
     let needs_the_peer: NeedsThePeer = Arc::new(move || looked_at.load(SeqCst));
