@@ -173,7 +173,7 @@ impl Round {
                     let decoded = decode(datagram.bytes, &self.settings.key, self.settings.me);
                     match decoded {
                         Ok(heard) => {
-                            self.metrics.heartbeats_heard.inc();
+                            self.metrics.heartbeats.heard.inc();
                             self.watch.heard(datagram.path, clock::now());
                             self.hear(&heard);
                         }
@@ -186,7 +186,7 @@ impl Round {
 
     fn refuse(&mut self, code: &'static str) {
         debug!(self.log, "refused a heartbeat"; "code" => code);
-        self.metrics.refused_heartbeat(code);
+        self.metrics.heartbeats.refused(code);
         if let Some(news) = self.watch.refused(code, clock::now()) {
             self.tell_of_paths(news);
         }
@@ -199,7 +199,7 @@ impl Round {
         }
         news.into_iter().for_each(|news| self.tell_of_paths(news));
         let silent: Vec<String> = self.watch.silent().map(|path| self.settings.paths[path].name.clone()).collect();
-        self.metrics.heartbeat_paths_silent.set(silent.len() as u64);
+        self.metrics.heartbeats.silent_paths.set(silent.len() as u64);
         self.shown.update(|view| view.silent_paths = silent);
     }
 
@@ -249,7 +249,7 @@ impl Round {
         let (from, boot, stored) = (self.settings.me, self.settings.boot, self.board.stored());
         let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored };
         let sent = self.paths.send_to_all(&encode(&beat, &self.settings.key));
-        self.metrics.heartbeats_sent.inc_by(sent);
+        self.metrics.heartbeats.sent.inc_by(sent);
     }
 
     fn hear(&mut self, beat: &Heartbeat) {

@@ -90,6 +90,21 @@ impl Micros {
     }
 }
 
+/// What goes between the two servers beside the stream.
+pub struct Heartbeats {
+    pub sent: Counter,
+    pub heard: Counter,
+    refused: Family<Labels<1>, Counter>,
+    pub silent_paths: Number,
+}
+
+impl Heartbeats {
+    /// `code` as [`crate::wire::heartbeat::BeatRefusal`] names it.
+    pub fn refused(&self, code: &'static str) {
+        self.refused.get_or_create(&[("code", code.to_owned())]).inc();
+    }
+}
+
 /// Every number of one server. Shared: all clones of the `Arc` count into the same.
 pub struct Metrics {
     registry: Registry,
@@ -114,10 +129,7 @@ pub struct Metrics {
     pub peer_lag_ms: Known,
     /// From Main's commit until the entry is visible on Sub.
     pub visible_after: Micros,
-    pub heartbeats_sent: Counter,
-    pub heartbeats_heard: Counter,
-    refused_heartbeats: Family<[(&'static str, String); 1], Counter>,
-    pub heartbeat_paths_silent: Number,
+    pub heartbeats: Heartbeats,
     pub takeovers: Counter,
 }
 
@@ -165,25 +177,7 @@ impl Metrics {
                 Known::default(),
             )),
             visible_after: micros(to, "visible_after", "From Main's commit to visibility on Sub"),
-            heartbeats_sent: register(to, "heartbeats_sent", "Heartbeats sent, on all paths together", Counter::default()),
-            heartbeats_heard: register(
-                to,
-                "heartbeats_heard",
-                "Authentic heartbeats of the peer heard, on all paths together",
-                Counter::default(),
-            ),
-            refused_heartbeats: register(
-                to,
-                "heartbeats_refused",
-                "Datagrams from the peer's address that are none of its heartbeats, by code",
-                Family::default(),
-            ),
-            heartbeat_paths_silent: register(
-                to,
-                "heartbeat_paths_silent",
-                "Heartbeat paths that are silent while another one is heard",
-                Number::default(),
-            ),
+            heartbeats: heartbeats(to),
             takeovers: register(to, "takeovers", "Unplanned takeovers by this server", Counter::default()),
             registry,
         })
@@ -208,11 +202,6 @@ impl Metrics {
     /// A frame or link of the peer was refused; `code` as [`crate::wire::frames::LinkRefusal`] names it.
     pub fn refused_frame(&self, code: &'static str) {
         self.refused_frames.get_or_create(&[("code", code.to_owned())]).inc();
-    }
-
-    /// `code` as [`crate::wire::heartbeat::BeatRefusal`] names it.
-    pub fn refused_heartbeat(&self, code: &'static str) {
-        self.refused_heartbeats.get_or_create(&[("code", code.to_owned())]).inc();
     }
 
     /// What this server is now.
@@ -307,6 +296,20 @@ fn batches(to: &mut Registry) -> Batches {
         in_unit(to, "batch", "Entries handled at once", "entries", Family::<Labels<1>, Histogram>::new_with_constructor(sizes));
     let of = |of: &str| family.get_or_create_owned(&[("of", of.to_owned())]);
     Batches { execute: of("execute"), journal: of("journal"), ship: of("ship"), apply: of("apply") }
+}
+
+fn heartbeats(to: &mut Registry) -> Heartbeats {
+    let mut counter = |name, help| register(to, name, help, Counter::default());
+    let sent = counter("heartbeats_sent", "Heartbeats sent, on all paths together");
+    let heard = counter("heartbeats_heard", "Authentic heartbeats of the peer heard, on all paths together");
+    let refused = "Datagrams from the peer's address that are none of its heartbeats, by code";
+    let silent = "Heartbeat paths that are silent while another one is heard";
+    Heartbeats {
+        sent,
+        heard,
+        refused: register(to, "heartbeats_refused", refused, Family::default()),
+        silent_paths: register(to, "heartbeat_paths_silent", silent, Number::default()),
+    }
 }
 
 fn positions(to: &mut Registry) -> Positions {

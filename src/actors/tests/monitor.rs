@@ -109,7 +109,7 @@ async fn a_peer_that_answers_is_told_and_extends_the_lease() {
     assert!(matches!(stage.events()[..], [Event::PeerBack, Event::PeerSays(_)]));
     let left = stage.board.lease_until().since(clock::now());
     assert!((1..=250).contains(&left), "{left} ms of lease");
-    assert!(stage.metrics.heartbeats_sent.get() >= 1 && stage.metrics.heartbeats_heard.get() == 1);
+    assert!(stage.metrics.heartbeats.sent.get() >= 1 && stage.metrics.heartbeats.heard.get() == 1);
 }
 
 #[actix::test]
@@ -171,7 +171,7 @@ async fn a_path_on_which_nothing_comes_is_shown_and_loses_nobody() {
     while stage.shown.view().silent_paths != ["cable"] {
         stage.answer_one(true).await;
     }
-    assert_eq!(stage.metrics.heartbeat_paths_silent.get(), 1);
+    assert_eq!(stage.metrics.heartbeats.silent_paths.get(), 1);
     assert!(!stage.events().iter().any(|event| matches!(event, Event::PeerLost(_))));
 }
 
