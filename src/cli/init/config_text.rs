@@ -146,7 +146,8 @@ fn behaviour(config: &Config) -> String {
 # what had not travelled yet, and says how much that may be.
 mode = {mode}
 
-# Measured together; change them together or not at all. heartbeat_ms <= lease_ms / 3, lease_ms < silence_ms <= 10000.
+# Measured together; change them together or not at all. heartbeat_ms <= lease_ms / 3, lease_ms < silence_ms, and
+# silence_ms 300 to 10000.
 [timing]
 # Between two heartbeats on a path. Default 25.
 heartbeat_ms = {heartbeat_ms}
