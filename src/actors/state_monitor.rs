@@ -280,6 +280,9 @@ impl Round {
         let events = {
             let mut health = self.watching.health.borrow_mut();
             health.progress(now, in_pair, wanted, peers);
+            if let Some(own) = standing {
+                health.stands(now, own.mode, own.epoch);
+            }
             health.tick(now)
         };
         let lag = self.lag.look(now, self.board.stored(), self.board.peer_stored());

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use super::failover::{Event, Loss};
-use crate::model::{BeatNo, BootNonce, Heartbeat, Moment, Sequence, Standing};
+use crate::model::{BeatNo, BootNonce, Epoch, Heartbeat, Mode, Moment, Sequence, Standing};
 
 /// Milliseconds; see `config::Timing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub struct Reach {
     /// The stream's frames up to here have come to the peer; 0 where none is waited for.
     pub frame: u64,
 }
+
+/// Times of silence until a peer that waits counts as lost.
+const IDLE_TIMES: u64 = 2;
+/// Times of silence from such a loss until a server that waits tries the peer again: long beside the two, a lease and an ask, in which
+/// the peer takes over if it can.
+const RETRY_TIMES: u64 = 6;
 
 impl Reach {
     fn covers(self, wanted: Self) -> bool {
@@ -50,6 +56,8 @@ pub struct Health {
     /// The peer has not come this far since then.
     behind: Option<(Reach, Moment)>,
     in_pair: bool,
+    /// The peer says since then that nobody is served by it, though this server is in its Pair.
+    idle_peer: Option<Moment>,
     loss: Option<Loss>,
     /// Whether any verdict was told. Until then the listener may believe what an earlier life of this monitor told it.
     judged: bool,
@@ -71,6 +79,7 @@ impl Health {
             leases_out_told: false,
             behind: None,
             in_pair: false,
+            idle_peer: None,
             loss: None,
             judged: false,
         }
@@ -159,6 +168,24 @@ impl Health {
         }
     }
 
+    /// What this server is. A peer that waits for an arbiter which it may not reach is lost by this one after twice the time that its
+    /// own loss took: it gets its grant first, if it can. A server that waits itself gives up such a loss, and one by storing, later on:
+    /// the arbiter may be away for all, and two servers that are well must find each other without it.
+    /// One that hears of a newer epoch does not: there is nothing to try.
+    pub fn stands(&mut self, now: Moment, own: Mode, epoch: Epoch) {
+        let waits = self.peer.is_some_and(|(_, standing)| standing.mode == Mode::Suspended);
+        let has_waited = |since: Moment, times: u64| now.since(since) >= times * self.patience.silence_ms;
+        let may_try = own == Mode::Suspended && self.peer.is_some_and(|(_, standing)| standing.epoch <= epoch);
+        if !waits || (may_try && self.idle_peer.is_some_and(|since| has_waited(since, IDLE_TIMES + RETRY_TIMES))) {
+            self.idle_peer = None;
+        } else if own == Mode::Pair && self.idle_peer.is_none() {
+            self.idle_peer = Some(now);
+        }
+        if may_try && self.behind.is_some_and(|(_, since)| has_waited(since, 1 + RETRY_TIMES)) {
+            self.behind = None;
+        }
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         let mut events = self.judge(now);
@@ -194,6 +221,8 @@ impl Health {
         } else if self.silence_ms(now) >= allowed_ms {
             Some(Loss::Silent)
         } else if self.peer.is_some_and(|(_, standing)| !standing.can_acknowledge) {
+            Some(Loss::CannotAcknowledge)
+        } else if self.idle_peer.is_some_and(|since| now.since(since) >= IDLE_TIMES * self.patience.silence_ms) {
             Some(Loss::CannotAcknowledge)
         } else if self.behind.is_some_and(|(_, since)| now.since(since) >= self.patience.silence_ms) {
             Some(Loss::NotStoring)

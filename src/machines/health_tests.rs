@@ -160,6 +160,55 @@ fn a_peer_that_falls_silent_when_it_is_lost_already_is_lost_once_more() {
     assert_eq!(health.tick(Moment(10_800)), []);
 }
 
+fn waiting(number: u64) -> Heartbeat {
+    let mut beat = beat(number, None);
+    (beat.standing.mode, beat.standing.role) = (Mode::Suspended, Role::None);
+    beat
+}
+
+/// Main hears its peer on a cable of their own, and reaches nobody else.
+#[test]
+fn a_peer_that_waits_for_a_grant_twice_the_time_of_silence_is_lost_in_the_pair() {
+    let mut health = health();
+    let mut told = Vec::new();
+    for at in (0..=700).step_by(50) {
+        told.extend(health.heard(Moment(10_000 + at), &waiting(at)));
+        health.stands(Moment(10_000 + at), Mode::Pair, Epoch(1));
+        told.extend(health.tick(Moment(10_000 + at)).into_iter().map(|event| {
+            assert_eq!(at, 700, "{event:?}");
+            event
+        }));
+    }
+    assert_eq!(told.last(), Some(&Event::PeerLost(Loss::CannotAcknowledge)));
+    health.stands(Moment(10_950), Mode::Suspended, Epoch(1));
+    assert_eq!(health.tick(Moment(10_950)), [], "this server waits for its grant");
+    let granted = health.heard(Moment(11_000), &beat(1_000, None));
+    assert_eq!(granted[0], Event::PeerSays(beat(1, None).standing));
+    health.stands(Moment(11_000), Mode::Solo, Epoch(2));
+    assert_eq!(health.tick(Moment(11_000)), [BACK]);
+}
+
+/// The arbiter is away for both: they are a pair again by themselves.
+#[test]
+fn two_servers_that_wait_try_each_other_again() {
+    let mut health = health();
+    for at in (0..=350).step_by(50) {
+        health.heard(Moment(10_000 + at), &beat(at, None));
+        health.progress(Moment(10_000 + at), true, frame(7), frame(6));
+    }
+    assert_eq!(health.loss, Some(Loss::NotStoring));
+    let mut back = None;
+    for at in (400..=3_000).step_by(50) {
+        health.heard(Moment(10_000 + at), &waiting(at));
+        health.progress(Moment(10_000 + at), false, frame(0), frame(6));
+        health.stands(Moment(10_000 + at), Mode::Suspended, Epoch(1));
+        if health.tick(Moment(10_000 + at)) == [BACK] {
+            back.get_or_insert(at);
+        }
+    }
+    assert_eq!(back, Some(2_450));
+}
+
 #[test]
 fn back_in_the_pair_a_peer_gets_as_long_again_to_store() {
     let again = [(0, true, 5, 4), (350, true, 5, 4), (375, false, 5, 4), (400, true, 5, 4), (749, true, 5, 4), (750, true, 5, 4)];

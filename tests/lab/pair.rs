@@ -241,6 +241,12 @@ impl Pair {
         self.machine(from).ip(&format!("rule {change} to {to} ipproto tcp dport {PEER_PORT} blackhole"));
     }
 
+    /// Whether what this server sends to the witness is lost.
+    pub fn stop_witnessing(&self, from: usize, stop: bool) {
+        let change = if stop { "add" } else { "delete" };
+        self.machine(from).ip(&format!("rule {change} ipproto tcp dport {WITNESS_PORT} blackhole"));
+    }
+
     /// `duplex audit` of both servers while they serve: the ledger's invariants, and one beside the other.
     pub fn audit(&self) {
         let configs = [HALL_1, HALL_2].map(|server| config_file(self.directory.path(), server));

@@ -122,3 +122,38 @@ fn an_idle_main_whose_frames_do_not_arrive_goes_on_alone() {
     judge(&mut pair, &mut teller);
     say(&format!("{}: a question waited {waited_ms} ms", pair.scenario));
 }
+
+/// As if its cable to everybody were pulled and the one between the servers were not: nobody can be served by it, and it is heard all
+/// the same.
+#[test]
+fn main_that_reaches_neither_sub_nor_witness_gives_way_though_it_is_heard() {
+    let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
+    let cut_us = now_us();
+    pair.stop_witnessing(HALL_1, true);
+    pair.stop_entries(HALL_1, true);
+    load.wait_for_answers(SOME);
+    let served_us = now_us();
+    assert_eq!((pair.serving(), pair.holders(MAIN_ADDRESS)), (Some(HALL_2), vec![HALL_2]));
+    pair.stop_entries(HALL_1, false);
+    pair.stop_witnessing(HALL_1, false);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
+    let evidence = judge(&mut pair, &mut teller);
+    say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(cut_us, served_us)));
+}
+
+/// Nobody may decide, and nobody has to: both hold the same, and need each other only.
+#[test]
+fn a_stream_that_was_cut_while_the_witness_is_away_makes_a_pair_again() {
+    let mut pair = Pair::at_work();
+    let mut teller = pair.teller();
+    pair.kill_witness();
+    pair.stop_entries(HALL_1, true);
+    pair.wait_until_said(HALL_1, "lost the other server", TAKEOVER_LIMIT);
+    pair.stop_entries(HALL_1, false);
+    pair.wait_for_pair();
+    teller.deal(pair.client(), 1);
+    pair.start_witness();
+    judge(&mut pair, &mut teller);
+}
