@@ -215,14 +215,13 @@ impl Health {
     }
 
     fn loss_at(&self, now: Moment) -> Option<Loss> {
+        let has_waited_long = self.idle_peer.is_some_and(|since| now.since(since) >= IDLE_TIMES * self.patience.silence_ms);
         let allowed_ms = if self.last_heard.is_some() { self.patience.silence_ms } else { self.patience.boot_ms };
         if self.dead.is_some() {
             Some(Loss::Dead)
         } else if self.silence_ms(now) >= allowed_ms {
             Some(Loss::Silent)
-        } else if self.peer.is_some_and(|(_, standing)| !standing.can_acknowledge) {
-            Some(Loss::CannotAcknowledge)
-        } else if self.idle_peer.is_some_and(|since| now.since(since) >= IDLE_TIMES * self.patience.silence_ms) {
+        } else if has_waited_long || self.peer.is_some_and(|(_, standing)| !standing.can_acknowledge) {
             Some(Loss::CannotAcknowledge)
         } else if self.behind.is_some_and(|(_, since)| now.since(since) >= self.patience.silence_ms) {
             Some(Loss::NotStoring)

@@ -85,6 +85,20 @@ fn the_help_says_what_to_do_after_an_unknown_outcome_and_with_a_file() {
 }
 
 #[test]
+fn an_unsettled_command_stays_one_while_nobody_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = left_unsettled(directory.path());
+    let state = directory.path().join("state.json").display().to_string();
+    drop(service);
+    // Nobody listens there any more.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let arguments = ["terminal", "--plain", "--address", &address, "--terminal", "S001", "--key", "k", "--state", &state];
+    let output = duplex(&[&arguments[..], &["--patience", "0", "deposit", r#"{"units":5,"card_id":"C1","rate_id":1}"#]].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("outcome unknown"), "{}", stderr(&output));
+}
+
+#[test]
 fn another_command_than_the_unsettled_one_is_sent_after_that_one_is_settled() {
     let directory = tempfile::tempdir().unwrap();
     let service = left_unsettled(directory.path());

@@ -83,10 +83,22 @@ impl Desk {
     /// # Errors
     /// Exit code 4: the patience is over, the outcome unknown.
     pub async fn settle(&mut self, command_id: &str, command: &str, body: &str) -> Result<Heard, Failure> {
+        self.settle_anew(command_id, command, body, false).await
+    }
+
+    /// As [`Self::settle`], of a command that an earlier run may have sent already: until it is answered, its outcome is unknown.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub async fn settle_saved(&mut self, command_id: &str, command: &str, body: &str) -> Result<Heard, Failure> {
+        self.settle_anew(command_id, command, body, true).await
+    }
+
+    async fn settle_anew(&mut self, command_id: &str, command: &str, body: &str, sent_before: bool) -> Result<Heard, Failure> {
         self.terminal.write_request(&mut self.line, command_id, command, body);
         let settled = self.client.settle(command_id, &self.line).await.map_err(|unsettled| {
             let Unsettled { tries, sent, last } = unsettled;
-            if !sent {
+            if !sent && !sent_before {
                 return Failure::failed(format!("{command} was never sent: {last}"));
             }
             Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))

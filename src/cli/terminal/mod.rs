@@ -141,7 +141,7 @@ impl Session {
         self.desk.terminal.rate_table_ver = saved.rate_table_ver;
         self.desk.terminal.known_date.clone_from(&saved.known_date);
         self.desk.terminal.staff_session.clone_from(&saved.staff_session);
-        let heard = self.desk.settle(command_id, command, &saved.body).await?;
+        let heard = self.desk.settle_saved(command_id, command, &saved.body).await?;
         self.desk.terminal.staff_session = None;
         self.outstanding.forget()?;
         self.show(command, &heard)
