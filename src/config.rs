@@ -236,6 +236,11 @@ impl Config {
         if self.peer.heartbeats.len() > limits::HEARTBEAT_PATHS_MAX {
             return refuse("peer.heartbeats", format!("more than {} paths", limits::HEARTBEAT_PATHS_MAX));
         }
+        let mut locals: Vec<_> = self.peer.heartbeats.iter().map(|path| path.local).collect();
+        locals.sort_unstable();
+        if let Some(twice) = locals.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refuse("peer.heartbeats", format!("{} is the local end of two paths", twice[0]));
+        }
         match self.peer.heartbeats.iter().find(|path| path.local == path.peer) {
             Some(path) => refuse("peer.heartbeats", format!("{} is both ends of a path", path.local)),
             None => Ok(()),
@@ -330,6 +335,11 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"", "line 18: addresses.sub: 10.0.0.2 is a server's own"),
             ("\"hall-2\"]", "\"hall-2\", \"hall-3\"]", "line 4: server.pair: names 3 servers"),
             ("sub = \"10.0.0.101\"", "sub = \"10.0.0.101\"\ngateway = \"10.0.0.101\"", "line 19: addresses.gateway: is one"),
+            (
+                "[{ local",
+                "[{ local = \"10.0.0.1:7401\", peer = \"10.0.0.4:7401\" }, { local",
+                "line 10: peer.heartbeats: 10.0.0.1:7401 is the local end of two paths",
+            ),
             ("10.0.0.3:7410", "10.0.0.3:0", "line 13: arbiter.address: 10.0.0.3:0: nobody"),
             ("\"hall-2\"]", "\"hall-1\"]", "line 4: server.pair: names \"hall-1\" twice"),
         ] {
