@@ -15,7 +15,8 @@ mod evidence;
 mod table;
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use duplex::layout::Layout;
 use duplex::model::Sequence;
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use pair::{CommandIds, First, PATIENCE, Pair, Second, Which};
 use serde_json::json;
@@ -165,11 +167,12 @@ impl Stage {
         self.lose_for_a_moment(target.other(), Some(&fault));
         self.wait_for_the_fault(target)?;
         let log = self.log_of_case(target);
-        // It goes on by itself after 5 s.
-        let stood_still = fs::remove_file(standstill).is_ok();
+        // Without O_NONBLOCK this would wait for ever, should the other one have ended.
+        let let_go = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(standstill);
+        let_go.map_err(|error| format!("the other server did not stand still: {error}"))?;
         let (_, since) = log.split_once("carrying on alone").ok_or("it was never alone")?;
         let (catching_up, _) = since.split_once("fault injected at").ok_or("no fault")?;
-        let is_behind = stood_still && self.log_of_case(target.other()).contains("rejoining: ");
+        let is_behind = self.log_of_case(target.other()).contains("rejoining: ");
         if is_behind && !catching_up.contains("a pair, as") { Ok(()) } else { Err("the peer did not lack anything then".into()) }
     }
 

@@ -170,10 +170,10 @@ impl<A: Application> DataUpdater<A> {
 
     /// The applier is told to make room before the tail is looked at again: what it does in between is told.
     fn waits_for_room(&self) -> bool {
-        let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
         if self.storage.board.journal_is_long() {
             return true;
         }
+        let is_full = || self.storage.tail.is_full(limits::UNAPPLIED_ENTRIES_MAX, limits::UNAPPLIED_BYTES_MAX);
         if !is_full() {
             return false;
         }

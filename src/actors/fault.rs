@@ -1,8 +1,8 @@
 //! Fault injection: with the feature `fault-injection`, any actor can be made to panic at any message, by the environment.
 //!
 //! `DUPLEX_FAULT=<actor>/<message>:<n>` panics at the n-th time (1 is the first); several are separated by commas. With `@<file>`
-//! behind it, times count while that file exists. With `=<file>` it does not panic: it makes that file and stands still until the
-//! file is gone again, so that a test holds this server at a place, and another's fault (`@` the same file) meets it there.
+//! behind it, times count while that file exists. With `=<file>` it does not panic: it makes that file, a pipe, and stands still until
+//! somebody opens it to read, so that a test holds this server at a place, and another's fault (`@` the same file) meets it there.
 //! Without the feature, [`point`] is nothing.
 
 /// A place where a test may want this process to fail.
@@ -14,15 +14,13 @@ pub use injected::point;
 
 #[cfg(feature = "fault-injection")]
 mod injected {
+    use std::fs::File;
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::thread;
-    use std::time::{Duration, Instant};
 
-    /// Longer than a test needs to see the file, below what the supervisors take for a hanging handler (10 s).
-    const STANDSTILL_MAX: Duration = Duration::from_secs(5);
-    const LOOK: Duration = Duration::from_millis(5);
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
 
     struct Fault {
         name: String,
@@ -79,11 +77,9 @@ mod injected {
         }
     }
 
+    /// Opening a pipe to write waits for whoever reads.
     fn stand_still(file: &Path) {
-        std::fs::write(file, "").expect("the file of a standstill can be made");
-        let until = Instant::now() + STANDSTILL_MAX;
-        while file.exists() && Instant::now() < until {
-            thread::park_timeout(LOOK);
-        }
+        mkfifo(file, Mode::S_IRWXU).expect("the pipe of a standstill can be made");
+        File::options().write(true).open(file).expect("a pipe opens once somebody reads");
     }
 }

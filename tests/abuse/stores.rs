@@ -16,10 +16,7 @@ use crate::postgres::Postgres;
 #[test]
 fn a_store_that_goes_away_from_a_sub_with_nothing_to_do_is_told_and_well_again_when_it_is_back() {
     let postgres = Postgres::shared();
-    let mut pair = Pair::init();
-    for which in [First, Second] {
-        pair.store_in(which, &postgres.new_database());
-    }
+    let mut pair = stored_in(&postgres);
     pair.start();
     let main = pair.wait_for_pair(PATIENCE);
     let sub = main.other();
@@ -39,6 +36,14 @@ fn a_store_that_goes_away_from_a_sub_with_nothing_to_do_is_told_and_well_again_w
     assert!(!pair.log(sub).contains("no checkpoint"), "{}", pair.log(sub));
 }
 
+fn stored_in(postgres: &Postgres) -> Pair {
+    let pair = Pair::init();
+    for which in [First, Second] {
+        pair.store_in(which, &postgres.new_database());
+    }
+    pair
+}
+
 fn take_away(conn: &mut PgConnection, database: &str) {
     conn.batch_execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).unwrap();
     let ended = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'");
@@ -49,11 +54,7 @@ fn take_away(conn: &mut PgConnection, database: &str) {
 #[test]
 fn a_sub_whose_store_is_away_for_long_goes_on_storing() {
     let postgres = Postgres::shared();
-    let mut pair = Pair::init();
-    for which in [First, Second] {
-        pair.store_in(which, &postgres.new_database());
-    }
-    pair = pair.put_to_work();
+    let pair = stored_in(&postgres).put_to_work();
     let main = pair.wait_for_pair(PATIENCE);
     let database = database_of(&pair, main.other());
     let mut conn = PgConnection::establish(&postgres.url("postgres")).unwrap();
@@ -85,11 +86,7 @@ fn database_of(pair: &Pair, which: Which) -> String {
 #[test]
 fn a_store_that_lost_its_last_commits_is_not_read_before_it_has_them_again() {
     let postgres = Postgres::start_with(&["wal_writer_delay=10000", "wal_writer_flush_after=1000000"]);
-    let mut pair = Pair::init();
-    for which in [First, Second] {
-        pair.store_in(which, &postgres.new_database());
-    }
-    pair = pair.put_to_work();
+    let pair = stored_in(&postgres).put_to_work();
     let main = pair.wait_for_pair(PATIENCE);
     let mut line = pair.line(main);
     let mut settle = |request: &Value| {

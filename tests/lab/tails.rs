@@ -89,21 +89,27 @@ fn in_async_every_answer_says_one_and_a_dead_main_that_returns_keeps_its_tail_an
     report(&pair, &evidence, window, evidence.only_on[HALL_1]);
 }
 
-/// As with a switch that lets heartbeats pass and loses what is larger.
-#[test]
-fn main_whose_entries_never_arrive_goes_on_alone_though_both_hear_each_other() {
+/// Cuts something of main's, has `served_by` serve all, mends it, and has the pair be one again.
+fn cut_and_mended(served_by: usize, cut: impl Fn(&Pair, bool)) {
     let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
     let cut_us = now_us();
-    pair.stop_entries(HALL_1, true);
+    cut(&pair, true);
     load.wait_for_answers(SOME);
     let served_us = now_us();
-    assert_eq!((pair.serving(), pair.holders(SUB_ADDRESS)), (Some(HALL_1), vec![HALL_1]));
-    pair.stop_entries(HALL_1, false);
+    assert_eq!(pair.serving(), Some(served_by));
+    assert_eq!([MAIN_ADDRESS, SUB_ADDRESS].map(|address| pair.holders(address)), [vec![served_by], vec![served_by]]);
+    cut(&pair, false);
     pair.wait_for_pair();
     load.wait_for_answers(SOME);
     load.stop();
     let evidence = judge(&mut pair, &mut teller);
     say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(cut_us, served_us)));
+}
+
+/// As with a switch that lets heartbeats pass and loses what is larger.
+#[test]
+fn main_whose_entries_never_arrive_goes_on_alone_though_both_hear_each_other() {
+    cut_and_mended(HALL_1, |pair, stop| pair.stop_entries(HALL_1, stop));
 }
 
 /// At night nobody sends anything: no entry shows that the other server is out of reach, and the first question must be answered.
@@ -127,20 +133,10 @@ fn an_idle_main_whose_frames_do_not_arrive_goes_on_alone() {
 /// the same.
 #[test]
 fn main_that_reaches_neither_sub_nor_witness_gives_way_though_it_is_heard() {
-    let (mut pair, mut teller, mut load) = under_load(Pair::at_work(), RATE);
-    let cut_us = now_us();
-    pair.stop_witnessing(HALL_1, true);
-    pair.stop_entries(HALL_1, true);
-    load.wait_for_answers(SOME);
-    let served_us = now_us();
-    assert_eq!((pair.serving(), pair.holders(MAIN_ADDRESS)), (Some(HALL_2), vec![HALL_2]));
-    pair.stop_entries(HALL_1, false);
-    pair.stop_witnessing(HALL_1, false);
-    pair.wait_for_pair();
-    load.wait_for_answers(SOME);
-    load.stop();
-    let evidence = judge(&mut pair, &mut teller);
-    say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(cut_us, served_us)));
+    cut_and_mended(HALL_2, |pair, stop| {
+        pair.stop_witnessing(HALL_1, stop);
+        pair.stop_entries(HALL_1, stop);
+    });
 }
 
 /// Nobody may decide, and nobody has to: both hold the same, and need each other only.

@@ -150,7 +150,7 @@ async fn a_peer_that_falls_silent_is_lost_after_the_silence_limit() {
 }
 
 #[actix::test]
-async fn a_peer_that_an_needs_the_peer_does_not_reach_is_lost_though_it_is_heard() {
+async fn a_peer_that_no_frame_reaches_is_lost_though_it_is_heard() {
     let mut stage = stage().await;
     stage.heard_once().await;
     // On the way back to a pair, answers need the peer already.
