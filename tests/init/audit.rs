@@ -106,6 +106,7 @@ fn a_store_that_is_not_its_journal_applied_is_told_though_it_breaks_no_invariant
     for (sql, table, key, found) in [
         ("UPDATE member SET name = '別人'", "member", "Member(1)", "another row"),
         ("DELETE FROM daily_draw", "", "a row of entry", "none"),
+        ("INSERT INTO staff SELECT 'nobody', name, role, password_hash, active FROM staff LIMIT 1", "staff", "nobody", "a row"),
     ] {
         let servers = servers();
         servers.spoil(sql);

@@ -18,6 +18,8 @@ const ROWS_MAX: usize = 4_000_000;
 #[derive(Default)]
 pub(super) struct Images {
     newest: HashMap<[u8; 16], Newest>,
+    /// There were more rows than may be remembered.
+    left_out: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -32,6 +34,7 @@ impl Images {
         for image in images {
             let key = digest(&image.key());
             if self.newest.len() >= ROWS_MAX && !self.newest.contains_key(&key) {
+                self.left_out = true;
                 continue;
             }
             let row = match image {
@@ -42,22 +45,25 @@ impl Images {
         }
     }
 
-    /// Goes through every table once.
-    pub(super) fn compare(mut self, moment: &Moment<'_>) -> Vec<Finding> {
+    /// Goes through every table once. `from_the_first`: the journal still has its first entry, so every row of the store is in it.
+    pub(super) fn compare(mut self, moment: &Moment<'_>, from_the_first: bool) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut add = |table: &'static str, key: String, by: Sequence, found: &str| {
+        let mut add = |table: &'static str, key: String, expected: String, found: &str| {
             if findings.len() < FINDINGS_MAX {
-                let (expected, found) = (format!("as entry {} of the journal left it", by.0), found.to_owned());
-                findings.push(Finding { check: "journal", table, key, expected, found });
+                findings.push(Finding { check: "journal", table, key, expected, found: found.to_owned() });
             }
         };
+        let left_by = |by: Sequence| format!("as entry {} of the journal left it", by.0);
+        let all_known = from_the_first && !self.left_out;
         for table in Row::TABLES {
             for row in moment.rows(table) {
-                let Some(newest) = self.newest.remove(&digest(&row.key())) else { continue };
-                match newest.row {
-                    Some(image) if image == digest(&row) => {}
-                    Some(_) => add(table, format!("{:?}", row.key()), newest.by, "another row"),
-                    None => add(table, format!("{:?}", row.key()), newest.by, "a row that was deleted"),
+                let key = || format!("{:?}", row.key());
+                match self.newest.remove(&digest(&row.key())) {
+                    Some(Newest { row: Some(image), .. }) if image == digest(&row) => {}
+                    Some(Newest { row: Some(_), by }) => add(table, key(), left_by(by), "another row"),
+                    Some(Newest { row: None, by }) => add(table, key(), left_by(by), "a row that was deleted"),
+                    None if all_known => add(table, key(), "none: no entry of the journal made it".to_owned(), "a row"),
+                    None => {}
                 }
             }
         }
@@ -65,7 +71,7 @@ impl Images {
             self.newest.values().filter(|newest| newest.row.is_some()).map(|newest| newest.by).collect();
         missing.sort_unstable();
         // Only the digest of its key is remembered; `duplex journal show` names what the entry wrote.
-        missing.into_iter().for_each(|by| add("", format!("a row of entry {}", by.0), by, "none"));
+        missing.into_iter().for_each(|by| add("", format!("a row of entry {}", by.0), left_by(by), "none"));
         findings
     }
 }

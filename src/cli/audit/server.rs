@@ -26,7 +26,8 @@ pub(super) fn check(name: &str, moment: &Moment<'_>, journal: &Path) -> Result<S
     let kept_from = site.and_then(|site| site.records_kept_from);
     let (span, of_journal, images) = entries::check(journal, moment.snapshot.position, || moment.records(), kept_from);
     findings.extend(of_journal);
-    findings.extend(images.compare(moment));
+    let from_the_first = span.as_ref().is_some_and(|span| span.start.sequence == 0);
+    findings.extend(images.compare(moment, from_the_first));
     findings.extend(moment.whole()?);
     Ok(ServerReport { server: name.to_owned(), position: moment.snapshot.position.into(), journal: span, tables, findings })
 }
