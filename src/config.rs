@@ -16,6 +16,7 @@ mod lines;
 mod timing;
 
 pub use kinds::{Addresses, Arbiter};
+pub use lines::unusable;
 pub use timing::Timing;
 
 use lines::{Refusal, one_line, refuse};

@@ -215,6 +215,7 @@ impl Round {
                 "the peer is connected, but none of its heartbeats is heard on any path: is their UDP port \
                 let through, and is keys/secret the same on both servers?"
             ),
+            News::NoneHeardIsOver => info!(self.log, "the peer is heard on a path again, or is no longer connected"),
             News::Refused { code, times } => warn!(self.log, "heartbeats are refused"; "code" => code, "times" => times),
         }
     }

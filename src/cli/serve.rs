@@ -1,10 +1,11 @@
 //! `duplex serve`: one server of the pair.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::run;
+use crate::config;
+use crate::run::{self, Unopened};
 
 /// Run one server of the pair until SIGTERM or Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,16 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     super::keep_private();
     let config = super::settings(&args.config)?;
-    let opened = run::open(config).map_err(|e| Failure::failed(format!("{}: {e}", args.config.display())))?;
+    let opened = run::open(config).map_err(|unopened| Failure::failed(told(&unopened, &args.config)))?;
     match run::serve(opened) {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::failed(String::new())),
+    }
+}
+
+fn told(unopened: &Unopened, file: &Path) -> String {
+    match unopened.key {
+        Some(key) => config::unusable(file, key, &unopened.reason),
+        None => format!("{}: {unopened}", file.display()),
     }
 }

@@ -229,7 +229,7 @@ fn write_status(text: &mut String, status: &Status) {
         say(format!("  {warning}"));
     }
     for path in &status.peer.silent_paths {
-        say(format!("  no heartbeat comes on the path {path}: the servers are not joined twice now"));
+        say(format!("  no heartbeat comes on the path {path}: is its cable plugged, and its UDP port let through?"));
     }
     for actor in &status.actors {
         write_actor(text, actor, 1);

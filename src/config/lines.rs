@@ -1,5 +1,7 @@
 //! Where in the file something stands that is refused.
 
+use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
 
 /// What a check refuses, before anybody knows on which line it stands.
@@ -18,6 +20,13 @@ impl Refusal {
     pub fn at_its_line(&self, text: &str) -> String {
         located(line_of(text, self.key), self.key, &self.reason)
     }
+}
+
+/// Something that a key names cannot be opened, which shows only after the file was read: one line that names the file, line and key.
+pub fn unusable(file: &Path, key: &str, reason: &str) -> String {
+    // It was readable a moment ago; if it no longer is, there is no line to name.
+    let line = std::fs::read_to_string(file).ok().and_then(|text| line_of(&text, key));
+    format!("{}: {}", file.display(), located(line, key, reason))
 }
 
 /// The TOML parser draws a picture over several lines; a config error is one line, with the key where one is known.

@@ -55,7 +55,7 @@ struct Peer {
     /// Age of the oldest of these; 0 if the peer lacks nothing; `null` where it is not known: stored before this server was started.
     lag_ms: Option<u64>,
     silence_ms: u64,
-    /// Heartbeat paths on which nothing comes while another one carries heartbeats.
+    /// Heartbeat paths on which nothing comes while another one carries heartbeats, or all while the peer is connected.
     silent_paths: Vec<String>,
     /// Why it counts as lost.
     lost: Option<&'static str>,

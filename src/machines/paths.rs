@@ -20,6 +20,8 @@ pub enum News {
     HeardAgain(usize),
     /// The peer is there, and no heartbeat of it comes on any path.
     NoneHeard,
+    /// That is over: heartbeats come again, or the peer is gone as a whole.
+    NoneHeardIsOver,
     /// So many datagrams since the last telling did not count.
     Refused {
         code: &'static str,
@@ -32,7 +34,7 @@ pub struct PathWatch {
     patience: Patience,
     started: Moment,
     paths: Vec<Watched>,
-    none_heard_told: bool,
+    none_heard: bool,
     refused: u64,
     refused_told: Option<Moment>,
 }
@@ -46,7 +48,7 @@ struct Watched {
 impl PathWatch {
     pub fn new(patience: Patience, paths: usize, now: Moment) -> Self {
         let paths = vec![Watched::default(); paths];
-        Self { patience, started: now, paths, none_heard_told: false, refused: 0, refused_told: None }
+        Self { patience, started: now, paths, none_heard: false, refused: 0, refused_told: None }
     }
 
     /// An authentic heartbeat came on that path.
@@ -84,16 +86,19 @@ impl PathWatch {
             }
         }
         let none = !is_heard && is_connected && now.since(self.started) >= self.patience.silence_ms;
-        if none && !self.none_heard_told {
-            news.push(News::NoneHeard);
+        match (self.none_heard, none) {
+            (false, true) => news.push(News::NoneHeard),
+            (true, false) => news.push(News::NoneHeardIsOver),
+            _ => {}
         }
-        self.none_heard_told = none;
+        self.none_heard = none;
         news
     }
 
-    /// Which paths are silent beside others, in configured order.
+    /// Which paths are silent, in configured order: beside others, or all of them while the peer is there.
     pub fn silent(&self) -> impl Iterator<Item = usize> {
-        self.paths.iter().enumerate().filter(|(_, watched)| watched.silent).map(|(path, _)| path)
+        let all = self.none_heard;
+        self.paths.iter().enumerate().filter(move |(_, watched)| all || watched.silent).map(|(path, _)| path)
     }
 }
 
@@ -139,9 +144,10 @@ mod tests {
         let mut watch = watch(1);
         assert_eq!(watch.look(Moment(11_999), true), []);
         assert_eq!(watch.look(Moment(12_000), true), [News::NoneHeard]);
-        assert_eq!(watch.look(Moment(13_000), true), []);
+        assert_eq!((watch.look(Moment(13_000), true), watch.silent().collect::<Vec<_>>()), (vec![], vec![0]));
         watch.heard(0, Moment(14_000));
-        assert_eq!(watch.look(Moment(14_000), true), []);
+        assert_eq!(watch.look(Moment(14_000), true), [News::NoneHeardIsOver]);
+        assert_eq!(watch.silent().count(), 0);
         assert_eq!(watch.look(Moment(16_000), true), [News::NoneHeard]);
     }
 

@@ -55,31 +55,47 @@ pub struct Opened {
     pub(super) telemetry: Option<telemetry::Guard>,
 }
 
-/// Why this server cannot start: one line.
+/// Why this server cannot start.
 #[derive(Debug)]
-pub struct Unopened(pub String);
+pub struct Unopened {
+    /// The key of the configuration that names what cannot be opened. `None`: it is what this program keeps below `server.data`.
+    pub key: Option<&'static str>,
+    /// One line.
+    pub reason: String,
+}
 
 impl fmt::Display for Unopened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.key.map_or(Ok(()), |key| write!(f, "{key}: "))?;
+        f.write_str(&self.reason)
     }
 }
 
+const KEYS: &str = "server.keys";
+
 fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
-    move |error| Unopened(format!("{what}: {error}"))
+    move |error| Unopened { key: None, reason: format!("{what}: {error}") }
+}
+
+fn at_key<E: fmt::Display>(key: &'static str) -> impl FnOnce(E) -> Unopened {
+    move |error| Unopened { key: Some(key), reason: error.to_string() }
+}
+
+fn at_address<E: fmt::Display>(key: &'static str, address: SocketAddr) -> impl FnOnce(E) -> Unopened {
+    move |error| at_key(key)(format_args!("{address}: {error}"))
 }
 
 /// rustls puts "unexpected error" before a reason of our own.
 fn at_keys(error: rustls::Error) -> Unopened {
     match error {
-        rustls::Error::General(reason) => at("keys")(reason),
-        other => at("keys")(other),
+        rustls::Error::General(reason) => at_key(KEYS)(reason),
+        other => at_key(KEYS)(other),
     }
 }
 
 /// A certificate knows no names.
 fn calling(names: &ServerNames) -> impl Fn(Unopened) -> Unopened {
-    move |unopened| Unopened(names.put_into(&unopened.0))
+    move |unopened| Unopened { reason: names.put_into(&unopened.reason), ..unopened }
 }
 
 /// The peer's port; taken over by the thread that will accept.
@@ -103,32 +119,30 @@ impl Listen {
 pub fn open(config: Config) -> Result<Opened, Unopened> {
     // Nothing is created there: a disk that is not mounted must not look like a new one.
     if !config.server.data.is_dir() {
-        return Err(Unopened(format!("server.data: {} is no directory", config.server.data.display())));
+        return Err(at_key("server.data")(format_args!("{} is no directory", config.server.data.display())));
     }
     raise_file_limit();
     let layout = Layout::of(&config);
-    let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at("log"))?;
+    let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at_key("log"))?;
     let log = logs.for_actor("server");
     cautions::tell(&config, &layout, &log);
     let names = ServerNames::new(&config.server.pair);
-    let identity = layout.server_identity().map_err(at("keys")).map_err(calling(&names))?;
-    let secret = layout.pair_secret().map_err(at("keys"))?;
+    let identity = layout.server_identity().map_err(at_key(KEYS)).map_err(calling(&names))?;
+    let secret = layout.pair_secret().map_err(at_key(KEYS))?;
     let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
 
     let notes = CoordinationFile::open(Directory::open(layout.coordination()).map_err(at("coordination file"))?);
     let notes = notes.map_err(at("coordination file"))?;
     let disk = *notes.current();
     if disk.server != config.id() {
-        return Err(Unopened(format!(
-            "server.name: {:?}, but this disk belongs to the other server of the pair",
-            config.server.name
-        )));
+        let name = &config.server.name;
+        return Err(at_key("server.name")(format_args!("{name:?}, but this disk belongs to the other server of the pair")));
     }
     let (directory, lost_and_found) = (layout.journal(), layout.lost_and_found());
     let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
     let journal = place.open().map_err(at("journal"))?;
     cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
-    let applied = applied(&config, &journal.reader()).map_err(at("store"))?;
+    let applied = applied(&config, &journal.reader()).map_err(at_key("store.url"))?;
 
     let boot = draw_boot()?;
     let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
@@ -136,8 +150,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let config::Arbiter::Witness { address } = config.arbiter;
     let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
-    let socket = listener::bind(config.peer.listen).map_err(at(format!("peer.listen: {}", config.peer.listen)))?;
-    let terminals = listen(config.terminals.listen).map_err(at(format!("terminals.listen: {}", config.terminals.listen)))?;
+    let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;
+    let terminals = listen(config.terminals.listen).map_err(at_address("terminals.listen", config.terminals.listen))?;
     Ok(Opened {
         app: Ledger::new(ledger_secrets(&secret)),
         logs,
@@ -154,8 +168,8 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         listening,
         terminals,
         addresses: service_addresses(&config),
-        http: listen(config.http.listen).map_err(at(format!("http.listen: {}", config.http.listen)))?,
-        reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(at("store"))?,
+        http: listen(config.http.listen).map_err(at_address("http.listen", config.http.listen))?,
+        reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(at_key("store.url"))?,
         config,
         telemetry: Some(guard),
     })
@@ -193,7 +207,7 @@ fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::S
     if config.terminals.tls == TerminalTls::Plain {
         return Ok(None);
     }
-    let identity = layout.terminal_identity().map_err(at("keys"))?;
+    let identity = layout.terminal_identity().map_err(at_key(KEYS))?;
     tls::terminal_server(&identity).map(Some).map_err(at_keys)
 }
 

@@ -65,7 +65,7 @@ fn open_streams(data: &Path, actors: &[&str]) -> Result<Streams, LogError> {
 /// As [`start`], with everything that is written given from outside.
 pub(super) fn start_with(settings: &config::Log, actors: &[&str], writer: Writer) -> Result<(Logs, Guard), LogError> {
     if let Some(unknown) = settings.actors.keys().find(|name| !actors.contains(&name.as_str())) {
-        let reason = format!("log.actors: {unknown:?} is no actor; the actors are {}", actors.join(", "));
+        let reason = format!("actors: {unknown:?} is no actor; the actors are {}", actors.join(", "));
         return Err(LogError(reason));
     }
     let lost = Counter::default();

@@ -74,13 +74,15 @@ fn a_wrong_configuration_is_refused_with_the_key_or_line_that_is_wrong() {
 fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
     let pair = Pair::init();
     let data = pair.config(First).server.data.display().to_string();
-    says(&changed(&pair, &data, "/nowhere/at/all"), &["/nowhere/at/all"]);
+    says(&changed(&pair, &data, "/nowhere/at/all"), &["line ", "server.data: /nowhere/at/all"]);
     let other = pair.config(Second).server.data.display().to_string();
-    says(&changed(&pair, &data, &other), &["server.name", "hall-1", "other server"]);
+    says(&changed(&pair, &data, &other), &["line ", "server.name: \"hall-1\"", "other server"]);
+    says(&changed(&pair, "url = \"sqlite:", "url = \"postgers:"), &["line ", "store.url: ", "`postgers:`"]);
+    says(&changed(&pair, "[log.actors]\n", "[log.actors]\nnobody = \"debug\"\n"), &["line ", "log: ", "nobody"]);
 
     for taken in [pair.config(First).terminals.listen, pair.config(First).peer.listen] {
         let listener = TcpListener::bind(taken).unwrap();
-        says(&pair.config_file(First), &[&taken.to_string()]);
+        says(&pair.config_file(First), &["line ", &format!("listen: {taken}: ")]);
         drop(listener);
     }
     let layout = Layout::of(&pair.config(First));
@@ -120,7 +122,8 @@ fn an_address_or_interface_that_this_box_lacks_and_a_key_that_others_may_read_ar
     for part in ["no interface of this box has this address yet", "http.listen", "203.0.113.9", "nosuch0", "keys/secret"] {
         assert_eq!(said.matches(part).count(), 1, "{part}: {said}");
     }
-    assert!(said.lines().last().unwrap().starts_with(&format!("duplex: {}: terminals.listen", file.display())), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with(&format!("duplex: {}: line ", file.display())) && last.contains(": terminals.listen: "), "{said}");
 }
 
 fn store(pair: &Pair) -> SqliteConnection {

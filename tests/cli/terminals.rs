@@ -199,6 +199,17 @@ fn the_refusal_of_a_greeting_or_of_a_password_is_printed_as_json_too() {
 }
 
 #[test]
+fn a_greeting_without_an_answer_leaves_no_command_in_doubt() {
+    let directory = tempfile::tempdir().unwrap();
+    // The kernel lets connections in; nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = deposit(&silent.local_addr().unwrap().to_string(), directory.path(), &["--patience", "0"]);
+    let said = stderr(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("nothing of yours was sent: hello "), "{said}");
+}
+
+#[test]
 fn a_refusal_that_rests_on_no_data_names_no_position() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::start(vec![Act::Refuse("BAD_REQUEST"), Act::Refuse("CARD_STOPPED")]);

@@ -162,6 +162,10 @@ impl Session {
                 let told = if self.json { print_json(&heard.whole) } else { Ok(()) };
                 told.err().unwrap_or_else(|| heard.refusal(command))
             }
+            // Whoever gave a command must not wonder whether that one was done.
+            NotAdmitted::Failed(Failure { exit: Exit::Unsettled, message }) => {
+                Failure::failed(format!("nothing of yours was sent: {message}"))
+            }
             NotAdmitted::Failed(failure) => failure,
         }
     }

@@ -55,7 +55,9 @@ impl Outstanding {
 
     pub(super) fn read(&self) -> Result<Option<Saved>, Failure> {
         match read_own(&self.0) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| self.failure(&e)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+                self.failure(&format_args!("is damaged ({e}): look in the ledger whether it was done, then remove the file"))
+            }),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.failure(&e)),
         }
@@ -81,7 +83,7 @@ impl Outstanding {
 
     fn write(&self, saved: &Saved) -> std::io::Result<()> {
         let new = self.0.with_extension("new");
-        let directory = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(&self.0);
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         // Left by a run that was killed, or put there by somebody: in either case no file to write into.
         match fs::remove_file(&new) {
@@ -126,9 +128,24 @@ fn read_own(file: &Path) -> std::io::Result<Vec<u8>> {
     if let Some(whose) = not_own(found.uid(), found.mode(), nix::unistd::geteuid().as_raw()) {
         return Err(Error::other(whose));
     }
+    if let Some(mode) = others_may_replace(file)? {
+        return Err(Error::other(format!("others may write its directory (mode {mode:o}): not trusted")));
+    }
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The mode of a directory in which others may put another file of this user's in the place of this one. Not where the sticky bit
+/// keeps them from it, as in /tmp.
+fn others_may_replace(file: &Path) -> std::io::Result<Option<u32>> {
+    const STICKY: u32 = 0o1000;
+    let mode = fs::metadata(directory_of(file))?.mode() & 0o7777;
+    Ok((mode & 0o022 != 0 && mode & STICKY == 0).then_some(mode))
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn not_own(owner: u32, mode: u32, user: u32) -> Option<String> {
@@ -184,9 +201,25 @@ mod tests {
         assert!(refused.ends_with("others may write the file (mode 620): not trusted"), "{refused}");
         assert!(not_own(1000, 0o600, 0).is_some() && not_own(1000, 0o644, 1000).is_none());
 
+        fs::set_permissions(outstanding.file(), fs::Permissions::from_mode(0o600)).unwrap();
+        let below = outstanding.file().parent().unwrap();
+        for (mode, is_trusted) in [(0o770, false), (0o1777, true), (0o755, true)] {
+            fs::set_permissions(below, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(outstanding.read().is_ok(), is_trusted, "{mode:o}");
+        }
+
         let link = Outstanding(directory.path().join("link.json"));
         std::os::unix::fs::symlink(outstanding.file(), link.file()).unwrap();
         assert!(link.read().unwrap_err().message.contains("symbolic link"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let outstanding = saved_in(directory.path());
+        fs::write(outstanding.file(), r#"{"terminal_id":"S1","#).unwrap();
+        let told = outstanding.read().unwrap_err().message;
+        assert!(told.contains("state.json: is damaged (EOF") && told.ends_with("then remove the file"), "{told}");
     }
 
     #[test]
