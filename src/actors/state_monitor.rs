@@ -64,6 +64,8 @@ struct Watching {
     standing: Cell<Option<Standing>>,
     /// Run of the peer that the life line stands to.
     life: Cell<Option<BootNonce>>,
+    /// It still stands, as far as anybody knows.
+    connected: Cell<bool>,
     number: Cell<BeatNo>,
 }
 
@@ -124,6 +126,7 @@ impl Watching {
             health: RefCell::new(Health::new(settings.patience, settings.boot, clock::now())),
             standing: Cell::new(None),
             life: Cell::new(life),
+            connected: Cell::new(life.is_some()),
             number: Cell::new(BeatNo(0)),
         }
     }
@@ -147,8 +150,11 @@ struct Round {
     peer_stored: Sequence,
 }
 
-const PATH_PATIENCE: paths::Patience =
-    paths::Patience { silence_ms: limits::PATH_SILENCE_MS, refusals_ms: limits::REFUSED_BEATS_TOLD_MS };
+const PATH_PATIENCE: paths::Patience = paths::Patience {
+    silence_ms: limits::PATH_SILENCE_MS,
+    none_heard_ms: limits::NO_PATH_HEARD_MS,
+    refusals_ms: limits::REFUSED_BEATS_TOLD_MS,
+};
 
 impl Round {
     async fn go(mut self) {
@@ -193,7 +199,7 @@ impl Round {
     }
 
     fn look_at_the_paths(&mut self) {
-        let news = self.watch.look(clock::now(), self.watching.life.get().is_some());
+        let news = self.watch.look(clock::now(), self.watching.connected.get());
         if news.is_empty() {
             return;
         }
@@ -212,8 +218,8 @@ impl Round {
             News::HeardAgain(path) => info!(self.log, "heartbeats come on this path again"; "path" => name(path)),
             News::NoneHeard => warn!(
                 self.log,
-                "the peer is connected, but none of its heartbeats is heard on any path: is their UDP port \
-                let through, and is keys/secret the same on both servers?"
+                "the peer is connected, but none of its heartbeats is heard on any path: does its process stand still, is their UDP \
+                port let through, is keys/secret the same on both servers?"
             ),
             News::NoneHeardIsOver => info!(self.log, "the peer is heard on a path again, or is no longer connected"),
             News::Refused { code, times } => warn!(self.log, "heartbeats are refused"; "code" => code, "times" => times),
@@ -361,15 +367,19 @@ impl Handler<LifeTold> for StateMonitor {
     fn handle(&mut self, LifeTold(news): LifeTold, _: &mut Context<Self>) {
         fault::point("state-monitor/life-told");
         match news {
-            LifeNews::Connected { boot } => self.watching.life.set(Some(boot)),
+            LifeNews::Connected { boot } => {
+                self.watching.connected.set(true);
+                self.watching.life.set(Some(boot));
+            }
             LifeNews::Dead => {
+                self.watching.connected.set(false);
                 if let Some(boot) = self.watching.life.take() {
                     let events = self.watching.health.borrow_mut().died(clock::now(), boot);
                     self.tell(events);
                 }
             }
             // Its process may live: silence decides.
-            LifeNews::Broken => {}
+            LifeNews::Broken => self.watching.connected.set(false),
         }
     }
 }

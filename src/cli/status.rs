@@ -20,11 +20,13 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Say how the pair is: one sentence per server.
 ///
-/// Each server is asked at its own address. Exit code 1 if any of them does not answer.
+/// Each server is asked at its own address. Exit code 1 if any of them does not answer, or says of itself what is red or yellow: members
+/// are not served or have to wait, or data are old.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whom").args(["addresses", "config"]).required(true).multiple(true))]
 pub struct Args {
     /// Own address of a server, HOST:PORT of its HTTP interface; repeat or separate by commas.
-    #[arg(long = "address", value_name = "HOST:PORT", value_delimiter = ',', required_unless_present = "config")]
+    #[arg(long = "address", value_name = "HOST:PORT", value_delimiter = ',')]
     addresses: Vec<String>,
     /// Configuration file of either server: both are asked.
     #[arg(long, value_name = "FILE")]
@@ -73,6 +75,7 @@ pub struct Arbiter {
     pub reachable: bool,
     pub heard_ms_ago: Option<u64>,
     pub error: Option<String>,
+    pub epoch: Option<u64>,
 }
 
 /// A supervisor or actor, as the supervision tree reports itself.
@@ -102,12 +105,13 @@ pub struct Peer {
     pub lag_entries: Option<u64>,
     pub lag_ms: Option<f64>,
     pub silent_paths: Vec<String>,
+    pub stays_out: Option<String>,
 }
 
 /// Asks and prints.
 ///
 /// # Errors
-/// A server that does not answer, by address and reason; one that says of itself what is red.
+/// A server that does not answer, by address and reason; one that says of itself what is red or yellow. Both are printed.
 pub fn run(args: Args) -> Result<(), Failure> {
     let addresses = addresses(&args)?;
     if args.json {
@@ -116,16 +120,23 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if args.watch {
         return block_on(watch(addresses));
     }
-    let (text, failed) = draw(&addresses);
+    let (text, is_well) = draw(&addresses);
     print_line(text.trim_end())?;
-    match failed {
-        None => Ok(()),
-        Some(reason) => Err(Failure::failed(reason)),
-    }
+    verdict(is_well)
+}
+
+/// What is wrong is printed already; only the exit code is left to say.
+fn verdict(is_well: bool) -> Result<(), Failure> {
+    if is_well { Ok(()) } else { Err(Failure::failed(String::new())) }
 }
 
 fn addresses(args: &Args) -> Result<Vec<String>, Failure> {
     let mut addresses = args.addresses.clone();
+    let has_port =
+        |address: &&String| address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if let Some(address) = addresses.iter().find(|address| !has_port(address)) {
+        return Err(Failure::usage(format!("--address {address}: expected HOST:PORT")));
+    }
     if let Some(file) = &args.config {
         let config = super::settings(file)?;
         let port = config.http.listen.port();
@@ -155,25 +166,19 @@ pub fn ask(address: &str) -> Result<Value, String> {
 
 fn print_raw(addresses: &[String]) -> Result<(), Failure> {
     let mut answers = Map::new();
-    let mut failed = None;
+    let mut is_well = true;
     for address in addresses {
-        let answer = ask(address).unwrap_or_else(|reason| {
-            failed.get_or_insert_with(|| reason.clone());
-            serde_json::json!({ "error": reason })
-        });
-        if let (None, Some(why)) = (&failed, trouble(&answer)) {
-            failed = Some(why);
-        }
+        let answer = ask(address).unwrap_or_else(|reason| serde_json::json!({ "error": reason }));
+        is_well &= answer["colour"].as_str().is_some_and(serves);
         answers.insert(address.clone(), answer);
     }
     super::print_json(&answers)?;
-    failed.map_or(Ok(()), |reason| Err(Failure::failed(reason)))
+    verdict(is_well)
 }
 
-/// What is red is no success: a script that watches must not have to read the sentence.
-fn trouble(answer: &Value) -> Option<String> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    (answer["colour"] == "red").then(|| format!("{}: {}", text(&answer["server"]), text(&answer["sentence"]["en"])))
+/// A script that watches must not have to read the sentence.
+fn serves(colour: &str) -> bool {
+    !matches!(colour, "red" | "yellow")
 }
 
 async fn watch(addresses: Vec<String>) -> Result<(), Failure> {
@@ -187,24 +192,22 @@ async fn watch(addresses: Vec<String>) -> Result<(), Failure> {
     }
 }
 
-/// The text for people, and the first failure.
-fn draw(addresses: &[String]) -> (String, Option<String>) {
-    let (mut text, mut failed) = (String::new(), None);
+/// The text for people, and whether all is well enough.
+fn draw(addresses: &[String]) -> (String, bool) {
+    let (mut text, mut is_well) = (String::new(), true);
     for address in addresses {
         match ask(address).and_then(|raw| serde_json::from_value(raw).map_err(|e| format!("{address} gives no status: {e}"))) {
             Ok(status) => {
                 write_status(&mut text, &status);
-                if failed.is_none() && status.colour == "red" {
-                    failed = Some(format!("{}: {}", status.server, status.sentence.en));
-                }
+                is_well &= serves(&status.colour);
             }
             Err(reason) => {
                 text.push_str(&format!("✖ {reason}\n\n"));
-                failed.get_or_insert(reason);
+                is_well = false;
             }
         }
     }
-    (text, failed)
+    (text, is_well)
 }
 
 fn write_status(text: &mut String, status: &Status) {
@@ -224,6 +227,12 @@ fn write_status(text: &mut String, status: &Status) {
     let mut say = |line: String| writeln!(text, "{line}").expect("writing to memory cannot fail");
     say(format!("{shape} {server} ({role}): {sentence}. {line}{behind}"));
     say(format!("  epoch {epoch}, entry {sequence}{since}"));
+    if let Some(newer) = status.arbiter.epoch.filter(|newer| newer > epoch) {
+        say(format!("  the {}'s register is at epoch {newer}: what this server has is older", status.arbiter.kind));
+    }
+    if let Some(code) = &status.peer.stays_out {
+        say(format!("  refuses the other server's stream: {code}"));
+    }
     say(format!("  service addresses held: {addresses}"));
     if let Some(warning) = of_arbiter(status) {
         say(format!("  {warning}"));
@@ -251,7 +260,7 @@ fn write_actor(text: &mut String, actor: &Actor, depth: usize) {
 
 /// What follows from an arbiter that does not answer.
 fn of_arbiter(status: &Status) -> Option<String> {
-    let Arbiter { kind, reachable: false, heard_ms_ago, error } = &status.arbiter else { return None };
+    let Arbiter { kind, reachable: false, heard_ms_ago, error, .. } = &status.arbiter else { return None };
     let why = match (error, heard_ms_ago) {
         (Some(error), _) => error.clone(),
         (None, Some(ms)) => format!("heard {} s ago", ms / 1_000),
@@ -311,8 +320,16 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_is_named_with_the_reason() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (text, failed) = draw(&[closed.to_string()]);
-        assert!(text.contains(&format!("✖ {closed} does not answer")), "{text}");
-        assert!(failed.unwrap().contains(&closed.to_string()));
+        let (text, is_well) = draw(&[closed.to_string()]);
+        assert!(text.contains(&format!("✖ {closed} does not answer")) && !is_well, "{text}");
+    }
+
+    #[test]
+    fn a_server_that_is_stale_or_stays_out_says_by_what() {
+        let text = written(json!({"role": "none", "mode": "rejoining", "epoch": 1, "peer": {"stays_out": "cannot_cut"},
+            "arbiter": {"kind": "witness", "reachable": true, "epoch": 4}}));
+        assert!(text.contains("  the witness's register is at epoch 4: what this server has is older\n"), "{text}");
+        assert!(text.contains("  refuses the other server's stream: cannot_cut\n"), "{text}");
+        assert_eq!(["green", "blue", "orange", "yellow", "red"].map(serves), [true, true, true, false, false]);
     }
 }

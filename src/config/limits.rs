@@ -133,6 +133,8 @@ pub const SLOW_STEPS_MAX: usize = 1;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A path between the boxes is called silent after so long: eighty heartbeats are no burst of losses.
 pub const PATH_SILENCE_MS: u64 = 2_000;
+/// A connected peer is told to be heard on no path after so long: keep-alive takes up to 4 s to find that a connection is dead.
+pub const NO_PATH_HEARD_MS: u64 = 6_000;
 /// Heartbeats that are refused are told at most this often: a stranger's datagrams must not fill the log.
 pub const REFUSED_BEATS_TOLD_MS: u64 = 60_000;
 /// Between two tries to listen for terminals: an earlier life's sessions give their descriptors back within moments.

@@ -60,8 +60,14 @@ enum State {
     Backlog(Role),
     /// This server should be reached at a service address, and holds none.
     NoAddress,
+    /// The other server has newer records and does not answer: this one must not serve.
+    Stale,
+    /// The other server has newer records, and they cannot be brought here by rungs 1 and 2 of the rejoin ladder.
+    StaysOut,
     /// Neither the peer nor the arbiter answers: nobody may serve.
     NoArbiter,
+    /// The arbiter answers that it will not decide.
+    ArbiterRefuses,
     Stopped,
 }
 
@@ -76,8 +82,11 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let since_ms = look.wall.0.saturating_sub(view.since.0);
     match standing.mode {
         _ if !standing.can_acknowledge => State::Stopped,
+        Mode::Starting | Mode::Suspended if undecidable && view.arbiter_refuses => State::ArbiterRefuses,
         Mode::Starting | Mode::Suspended if undecidable => State::NoArbiter,
         Mode::Starting => State::Starting,
+        Mode::Rejoining if board.stays_out().is_some() => State::StaysOut,
+        Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Stale,
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
         Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::NoAddress,
@@ -134,6 +143,7 @@ fn percent(done: u64, of: u64) -> u64 {
 }
 
 fn say(state: State, peer: &str) -> Sentence {
+    const STOPPED: (&str, &str) = ("停止中", "Stopped");
     const STAY_OPEN: (&str, &str) = ("営業は続けられます。早めに復旧してください。", "You can stay open. Restore soon.");
     let (sentence, line, shape, colour) = match state {
         State::Pair(replication) => (("二重化運用中", "Running as a pair"), kept(replication), '●', "green"),
@@ -170,12 +180,31 @@ fn say(state: State, peer: &str) -> Sentence {
             '✖',
             "red",
         ),
+        State::Stale => (
+            STOPPED,
+            ("新しい記録は{server}にあります。{server}を起動してください。", "{server} has newer records. Start {server}."),
+            '✖',
+            "red",
+        ),
+        State::StaysOut => (
+            ("復旧できません", "Cannot be restored"),
+            (
+                "このサーバの記録は{server}の記録とつながりません。サポートに連絡してください。",
+                "This server's records do not fit those of {server}. Call support.",
+            ),
+            '✖',
+            "red",
+        ),
+        State::ArbiterRefuses => (
+            ("停止中(証人サーバが許可しません)", "Stopped (the witness refuses)"),
+            ("サポートに連絡してください。", "Call support."),
+            '✖',
+            "red",
+        ),
         State::NoArbiter => {
             (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS, '✖', "red")
         }
-        State::Stopped => {
-            (("停止中", "Stopped"), ("会員サービスを利用できません。", "Member services are not available."), '✖', "red")
-        }
+        State::Stopped => (STOPPED, ("会員サービスを利用できません。", "Member services are not available."), '✖', "red"),
     };
     let n = match state {
         State::Restoring { percent } => percent,

@@ -151,6 +151,26 @@ fn a_restore_counts_what_the_returning_server_has_of_the_other_ones_journal() {
 }
 
 #[test]
+fn a_server_that_stays_out_does_not_claim_that_anything_is_copied() {
+    let line = "このサーバの記録はhall-2の記録とつながりません。サポートに連絡してください。 / \
+        This server's records do not fit those of hall-2. Call support.";
+    let board = board();
+    board.set_stays_out(Some("cannot_cut"));
+    let refused = said(&view(Mode::Rejoining), &board, HALL_1, 0);
+    is(&refused, "復旧できません / Cannot be restored", line, '✖', "red");
+    board.set_stays_out(None);
+    assert_eq!(said(&view(Mode::Rejoining), &board, HALL_1, 0).3, "blue");
+}
+
+#[test]
+fn a_stale_server_alone_names_who_has_newer_records() {
+    let line = "新しい記録はhall-2にあります。hall-2を起動してください。 / hall-2 has newer records. Start hall-2.";
+    let alone = without_peer(Mode::Rejoining);
+    assert_eq!(said_at(&alone, ServerId::A, SWITCHING_MS_MAX).3, "yellow");
+    is(&said_at(&alone, ServerId::A, SWITCHING_MS_MAX + 1), "停止中 / Stopped", line, '✖', "red");
+}
+
+#[test]
 fn a_switch_over_is_yellow_and_one_that_does_not_end_is_a_stop() {
     let line = "会員サービスを一時停止しています。あと約1秒。 / Member services pause for about 1 s.";
     says(&without_peer(Mode::Suspended), "切替え中 / Switching over", line, '▲', "yellow");
@@ -166,6 +186,14 @@ fn without_peer_and_arbiter_a_person_decides_and_is_told_what_to_make_sure_of() 
         let cut_off = View { arbiter_error: Some("no answer".into()), ..without_peer(mode) };
         says(&cut_off, "停止中(証人サーバ応答なし) / Stopped (no answer from the witness)", line, '✖', "red");
     }
+}
+
+#[test]
+fn a_witness_that_answers_and_refuses_is_not_called_silent() {
+    let refused =
+        View { arbiter_error: Some("the arbiter refuses".into()), arbiter_refuses: true, ..without_peer(Mode::Suspended) };
+    let line = "サポートに連絡してください。 / Call support.";
+    says(&refused, "停止中(証人サーバが許可しません) / Stopped (the witness refuses)", line, '✖', "red");
 }
 
 #[test]

@@ -57,6 +57,8 @@ struct Peer {
     silence_ms: u64,
     /// Heartbeat paths on which nothing comes while another one carries heartbeats, or all while the peer is connected.
     silent_paths: Vec<String>,
+    /// Why this server refuses its stream and stays out, by the code that the README tabulates.
+    stays_out: Option<&'static str>,
     /// Why it counts as lost.
     lost: Option<&'static str>,
 }
@@ -144,6 +146,7 @@ impl Console {
             lag_ms: lag_entries.and_then(|lag| if lag == 0 { Some(0) } else { self.peer_lag_ms() }),
             silence_ms: view.peer_silence_ms,
             silent_paths: view.silent_paths.clone(),
+            stays_out: self.parts.board.stays_out(),
             lost: view.peer_lost,
         }
     }

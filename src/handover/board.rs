@@ -37,6 +37,7 @@ pub struct Board {
     reading_fails: AtomicBool,
     applying_fails: AtomicBool,
     journal_is_long: AtomicBool,
+    stays_out: Mutex<Option<&'static str>>,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
     applied_most: AtomicU64,
@@ -119,6 +120,15 @@ impl Board {
     /// Tells whether that is news.
     pub fn set_journal_is_long(&self, is_long: bool) -> bool {
         self.journal_is_long.swap(is_long, SeqCst) != is_long
+    }
+
+    /// The code for which this server refuses the stream of whoever has newer data: nothing is restored here.
+    pub fn stays_out(&self) -> Option<&'static str> {
+        *locked(&self.stays_out)
+    }
+
+    pub fn set_stays_out(&self, code: Option<&'static str>) {
+        *locked(&self.stays_out) = code;
     }
 
     /// In this server's store.

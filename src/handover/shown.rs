@@ -21,10 +21,12 @@ pub struct View {
     pub peer_silence_ms: u64,
     /// Why the peer counts as lost, if it does; for people.
     pub peer_lost: Option<&'static str>,
-    /// Heartbeat paths that are silent while another one is heard.
+    /// Heartbeat paths that are silent while another one is heard, or all of them while the peer is connected.
     pub silent_paths: Vec<String>,
     pub arbiter_heard: Option<Moment>,
     pub arbiter_error: Option<String>,
+    /// It answered that it will not decide.
+    pub arbiter_refuses: bool,
     pub register: Option<Register>,
     /// Service addresses held here now.
     pub addresses: Vec<Ipv4Addr>,

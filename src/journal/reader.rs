@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::JournalError;
-use super::files::{Disk, failed};
-use super::recovery::{Found, Torn, find_end};
+use super::files::{Disk, Files, failed};
+use super::recovery::{End, Found, Torn, find_end};
 use super::segments::{Segment, Shared, corrupt, locked, segment_name};
 use crate::model::{DataId, Epoch, Position, Sequence};
 
@@ -165,20 +165,14 @@ pub fn scan(
     mut visit: impl FnMut(Position, &[u8]) -> ControlFlow<()>,
 ) -> Result<Option<Scanned>, JournalError> {
     let firsts = Found::list(&**files)?.segments;
-    let mut scanned: Option<Scanned> = None;
+    let (mut scanned, mut before): (Option<Scanned>, Option<Segment>) = (None, None);
     for (index, first) in firsts.iter().enumerate() {
         let segment = Segment::open(&**files, &segment_name(*first), scanned.as_ref().map(|scanned| scanned.data_id), false)?;
         let Segment { header, .. } = &segment;
         let so_far =
             scanned.get_or_insert(Scanned { data_id: header.data_id, start: header.previous, end: header.previous, torn: None });
         if header.previous != so_far.end {
-            return Err(corrupt(
-                &**files,
-                &segment.name,
-                so_far.end.sequence.next(),
-                0,
-                "records before this segment are missing",
-            ));
+            return Err(missing_before(&**files, &segment, before.as_ref(), so_far.end.sequence.next()));
         }
         let mut walk = segment.walk();
         while let Ok(record) = walk.next().map_err(failed("read", &**files, &segment.name))? {
@@ -190,6 +184,16 @@ pub fn scan(
         if index + 1 == firsts.len() {
             so_far.torn = find_end(&**files, &segment)?.torn;
         }
+        before = Some(segment);
     }
     Ok(scanned)
+}
+
+/// Record `lost` should stand before `segment`: a damaged one ends the segment before it early, or a whole file is gone.
+fn missing_before(files: &dyn Files, segment: &Segment, before: Option<&Segment>, lost: Sequence) -> JournalError {
+    match before.map(|before| find_end(files, before)) {
+        Some(Ok(End { torn: Some(torn), .. })) => corrupt(files, &torn.file, lost, torn.offset, torn.reason),
+        Some(Err(located)) => located,
+        Some(Ok(_)) | None => corrupt(files, &segment.name, lost, 0, "records before this segment are missing"),
+    }
 }

@@ -8,6 +8,8 @@ use crate::model::Moment;
 pub struct Patience {
     /// After so long a path is silent.
     pub silence_ms: u64,
+    /// After so long without any, a peer that is connected is heard on no path. Longer than a dead connection is taken for one.
+    pub none_heard_ms: u64,
     /// Refusals are told at most this often.
     pub refusals_ms: u64,
 }
@@ -85,7 +87,8 @@ impl PathWatch {
                 news.push(News::HeardAgain(path));
             }
         }
-        let none = !is_heard && is_connected && now.since(self.started) >= self.patience.silence_ms;
+        let none_ms = self.paths.iter().map(|watched| silent_ms(watched, self.started)).min();
+        let none = is_connected && none_ms.is_some_and(|ms| ms >= self.patience.none_heard_ms);
         match (self.none_heard, none) {
             (false, true) => news.push(News::NoneHeard),
             (true, false) => news.push(News::NoneHeardIsOver),
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     fn watch(paths: usize) -> PathWatch {
-        PathWatch::new(Patience { silence_ms: 2_000, refusals_ms: 60_000 }, paths, Moment(10_000))
+        PathWatch::new(Patience { silence_ms: 2_000, none_heard_ms: 6_000, refusals_ms: 60_000 }, paths, Moment(10_000))
     }
 
     #[test]
@@ -142,13 +145,13 @@ mod tests {
     #[test]
     fn a_peer_that_is_connected_but_heard_on_no_path_is_told_once() {
         let mut watch = watch(1);
-        assert_eq!(watch.look(Moment(11_999), true), []);
-        assert_eq!(watch.look(Moment(12_000), true), [News::NoneHeard]);
-        assert_eq!((watch.look(Moment(13_000), true), watch.silent().collect::<Vec<_>>()), (vec![], vec![0]));
-        watch.heard(0, Moment(14_000));
-        assert_eq!(watch.look(Moment(14_000), true), [News::NoneHeardIsOver]);
-        assert_eq!(watch.silent().count(), 0);
+        assert_eq!(watch.look(Moment(15_999), true), []);
         assert_eq!(watch.look(Moment(16_000), true), [News::NoneHeard]);
+        assert_eq!((watch.look(Moment(17_000), true), watch.silent().collect::<Vec<_>>()), (vec![], vec![0]));
+        watch.heard(0, Moment(18_000));
+        assert_eq!(watch.look(Moment(18_000), true), [News::NoneHeardIsOver]);
+        assert_eq!(watch.silent().count(), 0);
+        assert_eq!(watch.look(Moment(24_000), true), [News::NoneHeard]);
     }
 
     #[test]

@@ -191,7 +191,8 @@ fn same_history(journal: &JournalReader, applied: Position) -> Result<(), String
         Some(held) if held == applied => Ok(()),
         Some(_) => Err(format!("holds another history than the journal: entry {at} is another one there")),
         None if at > end => {
-            Err(format!("is ahead of the journal, which ends at {end}: it has {at}, from another time or another pair"))
+            let why = "the journal has lost its end, or this store is from another time or another pair";
+            Err(format!("is ahead of the journal, which ends at {end}: it has {at}; {why}"))
         }
         None => Err(format!("has applied {at}, but the journal begins after {start}: it is too old to go on from")),
     }

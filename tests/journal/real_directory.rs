@@ -1,8 +1,9 @@
 //! The same on a real file system, with threads.
 
+use std::ops::ControlFlow;
 use std::thread;
 
-use duplex::journal::{Directory, Journal, JournalError, Limits};
+use duplex::journal::{Directory, Journal, JournalError, Limits, scan};
 use duplex::model::{Epoch, Position, Sequence, UnixMs};
 use tempfile::TempDir;
 
@@ -52,6 +53,32 @@ fn a_file_made_anew_is_no_longer_reached_by_whoever_has_the_old_one_open() {
 fn a_missing_directory_is_not_taken_for_a_new_server() {
     let error = Directory::open("/nonexistent/journal").expect_err("missing").to_string();
     assert!(error.starts_with("cannot open directory /nonexistent/journal: "), "{error}");
+}
+
+/// Whoever repairs it must not be sent to the healthy file behind it.
+#[test]
+fn damage_in_an_older_segment_is_told_where_it_is() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut journal = open(&directory).expect("opened");
+    store(&mut journal, 1, 60).expect("stored");
+    drop(journal);
+    let mut segments: Vec<_> =
+        std::fs::read_dir(directory.path()).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    let damaged = &segments[1];
+    let mut bytes = std::fs::read(damaged).expect("readable");
+    bytes[5000] ^= 4;
+    std::fs::write(damaged, &bytes).expect("written");
+    let files = Directory::open(directory.path()).expect("it exists");
+    let told = scan(&files, Sequence(0), |_, _| ControlFlow::Continue(())).expect_err("damaged").to_string();
+    let file = damaged.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(told.contains(file) && !told.contains("byte 0 ") && !told.contains("missing"), "{told}");
+
+    std::fs::remove_file(damaged).expect("removed");
+    let told = scan(&files, Sequence(0), |_, _| ControlFlow::Continue(())).expect_err("a gap").to_string();
+    assert!(told.contains("records before this segment are missing"), "{told}");
 }
 
 /// Reads the whole history from a thread while the writer rolls over, a helper prepares segments and old ones are recycled.

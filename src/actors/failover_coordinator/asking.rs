@@ -82,7 +82,8 @@ impl<A: Application> FailoverCoordinator<A> {
             (Some(_), None) => info!(self.log, "the arbiter answers again"),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        self.shown.update(|view| (view.arbiter_heard, view.arbiter_error) = (heard, error));
+        let refuses = matches!(answer, Err(ArbiterError::Refused(_)));
+        self.shown.update(|view| (view.arbiter_heard, view.arbiter_error, view.arbiter_refuses) = (heard, error, refuses));
         answer.ok()
     }
 

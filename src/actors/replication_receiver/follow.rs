@@ -78,6 +78,9 @@ impl<A: Application> Follow<A> {
         };
         match ended {
             Ended::Refuse(why) => {
+                if matches!(why, LinkRefusal::CannotCut { .. } | LinkRefusal::DigestDiffers { .. }) {
+                    self.storage.board.set_stays_out(Some(why.code()));
+                }
                 if why != LinkRefusal::NotNow {
                     self.storage.metrics.refused_frame(why.code());
                     if self.refused.replace(Some(why.code())) != Some(why.code()) {
@@ -281,6 +284,7 @@ impl<A: Application> Follow<A> {
             },
         };
         self.refused.set(None);
+        self.storage.board.set_stays_out(None);
         (taken.end, taken.begun, taken.acknowledged) = (after, true, after.sequence);
         sender.send(&[ToHolder::Begun { stream, tail_saved }]).await?;
         Ok(())

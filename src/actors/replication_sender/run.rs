@@ -55,6 +55,19 @@ impl std::fmt::Display for Ended {
     }
 }
 
+impl Ended {
+    /// As refused frames are counted.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Link(error) => error.code(),
+            Self::Refused(why) => why.code(),
+            Self::Journal(_) => LinkRefusal::Stopping.code(),
+            Self::Late(what) => LinkError::Late(what).code(),
+            Self::Unexpected(_) => LinkRefusal::FrameDamaged.code(),
+        }
+    }
+}
+
 impl From<LinkError> for Ended {
     fn from(error: LinkError) -> Self {
         Self::Link(error)
@@ -114,9 +127,9 @@ impl<A: Application> Run<A> {
 
     /// The same reason is told once, not ten times a second.
     fn tell_once(&self, why: &Ended, last_told: &mut String) {
-        let why = self.peer.names.put_into(&why.to_string());
+        let (code, why) = (why.code(), self.peer.names.put_into(&why.to_string()));
         if *last_told != why {
-            info!(self.log, "no stream to the peer yet"; "reason" => &why);
+            info!(self.log, "no stream to the peer yet"; "code" => code, "reason" => &why);
             *last_told = why;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::check::{Checked, Rules, reader};
 use super::row::Row;
-use super::source::Source;
+use super::source::{LineCount, Source};
 use crate::cli::Failure;
 use crate::cli::client::Heard;
 
@@ -16,6 +16,7 @@ pub(super) struct Batches<'a> {
     checked: &'a Checked,
     reader: csv::Reader<&'a [u8]>,
     record: csv::StringRecord,
+    lines: LineCount<'a>,
     number: u64,
     /// Read, and too much for the batch before it.
     next: Option<Line>,
@@ -23,7 +24,8 @@ pub(super) struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     pub fn of(source: &'a Source, checked: &'a Checked) -> Self {
-        Self { checked, reader: reader(source), record: csv::StringRecord::new(), number: 0, next: None }
+        let (reader, lines) = (reader(source), LineCount::of(source.text()));
+        Self { checked, reader, record: csv::StringRecord::new(), lines, number: 0, next: None }
     }
 
     /// The next batch; `None` after the last.
@@ -49,7 +51,7 @@ impl<'a> Batches<'a> {
         while self.reader.read_record(&mut self.record).map_err(|e| Failure::failed(e.to_string()))? {
             self.number += 1;
             if !self.checked.bad.contains(&self.number) {
-                let line = self.record.position().map_or(0, csv::Position::line);
+                let line = self.lines.line_of(&self.record);
                 return Ok(Some(Line { number: self.number, line, row: encode(self.checked, &self.record)? }));
             }
         }

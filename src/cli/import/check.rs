@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::columns::{Columns, Field};
 use super::row::Row;
-use super::source::Source;
+use super::source::{LineCount, Source};
 use crate::cli::client::Greeting;
 
 /// Enough to see what kind of mistake it is; the count tells the rest.
@@ -93,17 +93,25 @@ pub fn check(source: &Source, rules: &Rules) -> Result<Checked, String> {
     }
     let mut checked = Checked { columns, rows: 0, bad: HashSet::new(), shown: Vec::new(), mistakes: 0 };
     let mut cards: HashMap<String, u64> = HashMap::new();
-    let mut record = csv::StringRecord::new();
+    let (mut record, mut lines) = (csv::StringRecord::new(), LineCount::of(source.text()));
     while reader.read_record(&mut record).map_err(|e| e.to_string())? {
         checked.rows += 1;
-        check_row(&record, header.len(), rules, &mut checked, &mut cards);
+        let row = Unchecked { record: &record, line: lines.line_of(&record), width: header.len() };
+        check_row(&row, rules, &mut checked, &mut cards);
     }
     if checked.rows == 0 { Err("holds no rows".into()) } else { Ok(checked) }
 }
 
-fn check_row(record: &csv::StringRecord, width: usize, rules: &Rules, checked: &mut Checked, cards: &mut HashMap<String, u64>) {
+struct Unchecked<'a> {
+    record: &'a csv::StringRecord,
+    line: u64,
+    /// Columns of the header.
+    width: usize,
+}
+
+fn check_row(row: &Unchecked<'_>, rules: &Rules, checked: &mut Checked, cards: &mut HashMap<String, u64>) {
+    let Unchecked { record, line, width } = *row;
     let number = checked.rows;
-    let line = record.position().map_or(0, csv::Position::line);
     if record.len() != width {
         let reason = format!("{} columns, the header has {width}", record.len());
         return checked.report(number, BadRow { line, column: "row".into(), reason });

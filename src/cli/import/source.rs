@@ -60,6 +60,35 @@ impl Source {
     }
 }
 
+/// On which line of a text records begin. The CSV reader's own count leaves out blank lines, and counts lines that end with CR LF late.
+#[derive(Debug)]
+pub struct LineCount<'a> {
+    text: &'a [u8],
+    /// Counted up to here.
+    at: usize,
+    line: u64,
+}
+
+impl<'a> LineCount<'a> {
+    pub fn of(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0, line: 1 }
+    }
+
+    /// The line, from 1, of a record; records are asked about in order. 0 if it does not know where it stands.
+    pub fn line_of(&mut self, record: &csv::StringRecord) -> u64 {
+        let Some(position) = record.position() else { return 0 };
+        let begins = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+        while let Some(byte) = self.text.get(self.at)
+            // A position may stand at the end of the line before, or at blank lines.
+            && (self.at < begins || matches!(byte, b'\r' | b'\n'))
+        {
+            self.line += u64::from(*byte == b'\n');
+            self.at += 1;
+        }
+        self.line
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +102,16 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_not_part_of_the_first_column() {
         assert_eq!(Source::from_bytes(b"\xef\xbb\xbfname".to_vec()).unwrap().text(), "name");
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_does_whatever_ends_them() {
+        let text = "a,b\n\n\n1,2\n\"x\ny\",3\n4,5\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let (mut lines, mut reader) = (LineCount::of(&text), csv::Reader::from_reader(text.as_bytes()));
+            let found: Vec<u64> = reader.records().map(|record| lines.line_of(&record.unwrap())).collect();
+            assert_eq!(found, [4, 5, 7], "{text:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,12 @@ impl Answers<'_> {
     /// Read back at once, so that a refusal comes before anything is written.
     fn config(&self, index: usize, layout: &Layout) -> Result<(String, Config), Failure> {
         let text = config_text::explain(&self.settings(index, layout)?);
-        let config = Config::parse(&text).map_err(|e| Failure::usage(e.0))?;
+        // Of a file that is not written yet, a line says nothing.
+        let without_line = |e: config::ConfigError| match e.0.split_once(": ") {
+            Some((line, rest)) if line.starts_with("line ") => rest.to_owned(),
+            _ => e.0,
+        };
+        let config = Config::parse(&text).map_err(|e| Failure::usage(without_line(e)))?;
         Ok((text, config))
     }
 

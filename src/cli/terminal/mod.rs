@@ -105,7 +105,7 @@ struct Session {
 }
 
 impl Session {
-    /// A terminal with an unsettled command settles it before starting a new one.
+    /// A terminal with an unsettled command settles it before starting a new one. It greets first, unless it is told to greet.
     async fn work(&mut self, mut orders: Orders, staff: Option<(&str, &str)>) -> Result<(), Failure> {
         let mut next = None;
         if let Some(saved) = self.outstanding.read()? {
@@ -119,7 +119,10 @@ impl Session {
                 return Ok(());
             }
         }
-        self.begin(staff).await.map_err(|why| self.turned_away(why))?;
+        let greets_itself = next.as_ref().or(orders.first()).is_some_and(|order| order.command == "hello");
+        if staff.is_some() || !greets_itself {
+            self.begin(staff).await.map_err(|why| self.turned_away(why))?;
+        }
         if next.is_none() {
             next = orders.next().await?;
         }

@@ -28,6 +28,14 @@ pub(super) enum Orders {
 }
 
 impl Orders {
+    /// The next one, where it is known before anybody asks for it.
+    pub(super) fn first(&self) -> Option<&Order> {
+        match self {
+            Self::Known(orders) => orders.as_slice().first(),
+            Self::Typed(_) => None,
+        }
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Order>, Failure> {
         match self {
             Self::Known(orders) => Ok(orders.next()),
