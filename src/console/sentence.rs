@@ -143,7 +143,6 @@ fn percent(done: u64, of: u64) -> u64 {
 }
 
 fn say(state: State, peer: &str) -> Sentence {
-    const STOPPED: (&str, &str) = ("停止中", "Stopped");
     const STAY_OPEN: (&str, &str) = ("営業は続けられます。早めに復旧してください。", "You can stay open. Restore soon.");
     let (sentence, line, shape, colour) = match state {
         State::Pair(replication) => (("二重化運用中", "Running as a pair"), kept(replication), '●', "green"),
@@ -171,40 +170,10 @@ fn say(state: State, peer: &str) -> Sentence {
         State::Backlog(role) => {
             (("記録の反映が遅れています", "The records are not being applied"), who_waits(role), '▲', "yellow")
         }
-        State::NoAddress => (
-            ("サービス用アドレスを使えません", "The service address cannot be used"),
-            (
-                "端末がこのサーバに接続できません。ネットワークを確認してください。",
-                "Terminals cannot reach this server. Check its network.",
-            ),
-            '✖',
-            "red",
-        ),
-        State::Stale => (
-            STOPPED,
-            ("新しい記録は{server}にあります。{server}を起動してください。", "{server} has newer records. Start {server}."),
-            '✖',
-            "red",
-        ),
-        State::StaysOut => (
-            ("復旧できません", "Cannot be restored"),
-            (
-                "このサーバの記録は{server}の記録とつながりません。サポートに連絡してください。",
-                "This server's records do not fit those of {server}. Call support.",
-            ),
-            '✖',
-            "red",
-        ),
-        State::ArbiterRefuses => (
-            ("停止中(証人サーバが許可しません)", "Stopped (the witness refuses)"),
-            ("サポートに連絡してください。", "Call support."),
-            '✖',
-            "red",
-        ),
-        State::NoArbiter => {
-            (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS, '✖', "red")
+        State::NoAddress | State::Stale | State::StaysOut | State::NoArbiter | State::ArbiterRefuses | State::Stopped => {
+            let (sentence, line) = not_served(state);
+            (sentence, line, '✖', "red")
         }
-        State::Stopped => (STOPPED, ("会員サービスを利用できません。", "Member services are not available."), '✖', "red"),
     };
     let n = match state {
         State::Restoring { percent } => percent,
@@ -213,6 +182,37 @@ fn say(state: State, peer: &str) -> Sentence {
     let fill = |text: &str| text.replace("{server}", peer).replace("{n}", &n.to_string());
     let both = |(ja, en): (&str, &str)| Both { ja: fill(ja), en: fill(en) };
     Sentence { sentence: both(sentence), line: both(line), shape, colour }
+}
+
+/// Why this server serves nobody, and what to do.
+fn not_served(state: State) -> ((&'static str, &'static str), (&'static str, &'static str)) {
+    const STOPPED: (&str, &str) = ("停止中", "Stopped");
+    match state {
+        State::NoAddress => (
+            ("サービス用アドレスを使えません", "The service address cannot be used"),
+            (
+                "端末がこのサーバに接続できません。ネットワークを確認してください。",
+                "Terminals cannot reach this server. Check its network.",
+            ),
+        ),
+        State::Stale => (
+            STOPPED,
+            ("新しい記録は{server}にあります。{server}を起動してください。", "{server} has newer records. Start {server}."),
+        ),
+        State::StaysOut => (
+            ("復旧できません", "Cannot be restored"),
+            (
+                "このサーバの記録は{server}の記録とつながりません。サポートに連絡してください。",
+                "This server's records do not fit those of {server}. Call support.",
+            ),
+        ),
+        State::NoArbiter => (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS),
+        State::ArbiterRefuses => (
+            ("停止中(証人サーバが許可しません)", "Stopped (the witness refuses)"),
+            ("サポートに連絡してください。", "Call support."),
+        ),
+        _ => (STOPPED, ("会員サービスを利用できません。", "Member services are not available.")),
+    }
 }
 
 /// For whom a store that does not follow is a trouble.
