@@ -9,6 +9,9 @@ use crate::world::{Ask, BOTH, World, is_own};
 pub enum Action {
     /// The machine steps; the server may crash after so many effects.
     Step(usize, Cause, Option<usize>),
+    /// The peer's heartbeat of now, or the register as it is now, is on its way and comes late.
+    DelayBeat(usize),
+    DelayRead(usize),
     Execute(usize, u8),
     Sync(usize),
     /// The next entry goes over the stream.
@@ -101,6 +104,7 @@ impl World {
         }
         let said = self.life(1 - server).map(|peer| peer.machine.standing());
         told.extend(said.filter(|_| said != life.heard && life.lost.is_none()).map(Event::PeerSays));
+        told.extend(life.late.filter(|_| life.lost.is_none()).map(Event::PeerSays));
         told.extend((!life.granting).then_some(Event::LeasesOut));
         told.extend(self.stream_wanted_of(server));
         if self.stream == Some(server) {
@@ -155,6 +159,11 @@ impl World {
         }
         if self.left.rebirths > 0 {
             actions.extend(EITHER.map(|unsynced| Action::Rebirth(server, unsynced)));
+        }
+        if self.left.late > 0 {
+            let life = self.life(server);
+            actions.extend(self.life(1 - server).and(life).filter(|life| life.late.is_none()).map(|_| Action::DelayBeat(server)));
+            actions.extend(life.filter(|life| life.reads).map(|_| Action::DelayRead(server)));
         }
         let recorded_more = self.register.recorded.sequence.0 > 0;
         actions.extend((self.left.rollbacks > 0 && recorded_more).then_some(Action::Rollback(server)));

@@ -4,6 +4,9 @@
 //! reached by stepping [`machines::failover::Failover`] and by asking [`machines::stream`]. What is the model's own is the world around
 //! them: disks, journals whose end is not yet synced, a network, compare-and-sets that land late, and the gate's rule in its shortest form.
 //!
+//! What it leaves out: heartbeats and readings of the register are late only within a bound; news within a process come before news from
+//! outside; leases, `async`, switchover and the store are not there.
+//!
 //! [`Pair`] is a stateright model. Its properties are the promises P1, P2, P3 and, from every state, that a world without further faults
 //! ends as a pair that acknowledges. [`Planted`] bugs show that it would see one.
 

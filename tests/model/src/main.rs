@@ -15,7 +15,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The runs with larger bounds, after those of the tests: tens of millions of states, an hour and 20 GiB on two cores.
+    /// After the runs of the tests, those with larger bounds. They may take hours and tens of GiB: each new state is remembered.
     #[arg(long)]
     deep: bool,
     /// Plant this bug, by its name; the exit code is 0 if it is found.
@@ -24,7 +24,7 @@ struct Args {
     /// Only this beginning, with the bounds given: boot, pair or taken-over.
     #[arg(long, value_name = "BEGINNING", conflicts_with_all = ["deep", "planted"], value_parser = beginning)]
     from: Option<From>,
-    /// As NAME=NUMBER, separated by commas: commands, entries, crashes, rebirths, alarms, breaks, lost_answers, refreshes, rollbacks, epochs.
+    /// As NAME=NUMBER, separated by commas: commands, entries, crashes, rebirths, alarms, breaks, lost_answers, late, refreshes, rollbacks, epochs.
     #[arg(long, value_name = "BOUNDS", requires = "from", value_parser = bounds, default_value = "")]
     bounds: Bounds,
 }

@@ -23,6 +23,8 @@ pub struct Bounds {
     pub breaks: u8,
     /// Answers of the arbiter that never come.
     pub lost_answers: u8,
+    /// Heartbeats and readings of the register that come late.
+    pub late: u8,
     /// Refreshes of the recorded position.
     pub refreshes: u8,
     /// Disks that are set back to the day of their installation, once the arbiter has recorded more.
@@ -45,6 +47,7 @@ impl Bounds {
             "alarms" => &mut self.alarms,
             "breaks" => &mut self.breaks,
             "lost_answers" => &mut self.lost_answers,
+            "late" => &mut self.late,
             "refreshes" => &mut self.refreshes,
             "rollbacks" => &mut self.rollbacks,
             "epochs" => {

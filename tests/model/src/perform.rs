@@ -11,6 +11,8 @@ impl World {
     pub fn take(&mut self, action: Action) {
         match action {
             Action::Step(server, cause, crash_after) => self.step(server, cause, crash_after),
+            Action::DelayBeat(server) => self.delay_beat(server),
+            Action::DelayRead(server) => self.delay_read(server),
             Action::Execute(server, command) => self.execute(server, command),
             Action::Sync(server) => self.servers[server].drain(),
             Action::Ship => self.ship(),
@@ -69,7 +71,10 @@ impl World {
         };
         let Some(event) = event else { return vec![] };
         match event {
-            Event::PeerSays(standing) => life.heard = Some(standing),
+            Event::PeerSays(standing) => {
+                life.late = life.late.filter(|late| *late != standing);
+                life.heard = Some(standing);
+            }
             Event::PeerLost(loss) => {
                 life.lost = Some(loss);
                 life.heard = life.heard.filter(|_| loss != Loss::Dead);
@@ -229,6 +234,24 @@ impl World {
         self.has(Planted::RunOutlivesItsWriter) || self.has(Planted::ComparesByNumber)
     }
 
+    /// What the peer says now will be heard some time.
+    fn delay_beat(&mut self, server: usize) {
+        let said = self.life(1 - server).map(|peer| peer.machine.standing());
+        if let Some(life) = self.servers[server].life.as_mut() {
+            life.late = said;
+            self.left.late -= 1;
+        }
+    }
+
+    /// What the register is now will be read some time.
+    fn delay_read(&mut self, server: usize) {
+        if let Some(life) = self.servers[server].life.as_mut() {
+            life.reads = false;
+            self.left.late -= 1;
+        }
+        self.push(server, Event::Register(self.register));
+    }
+
     /// A Main that starts anew takes over what its Sub has stored beyond it.
     fn fetch(&mut self, holder: usize, follower: usize, after: Position) {
         for entry in self.servers[follower].journal.split_off(after.sequence.0 as usize) {
@@ -354,6 +377,7 @@ impl Life {
             lost: None,
             granting: true,
             heard: None,
+            late: None,
             reads: false,
             ids,
         }

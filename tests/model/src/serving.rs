@@ -40,16 +40,14 @@ impl World {
         let life = own.life.as_ref()?;
         // Without DataUpdater nobody is answered.
         life.run?;
-        let on_both = own.synced.min(life.peer_stored);
+        let own_part = if self.has(Planted::OwnJournalIsNoCondition) { own.journal.len() } else { own.synced };
+        let on_both = own_part.min(life.peer_stored);
         let open = match life.rule {
             Rule::Closed | Rule::Leased(_) => return None,
             Rule::Own(epoch) => Open { epoch, confirmed: own.synced, reads: true },
             Rule::Both(epoch) => Open { epoch, confirmed: on_both, reads: self.stream == Some(server) },
         };
         Some(match self.planted {
-            Some(Planted::OwnJournalIsNoCondition) if !open.reads || open.confirmed == on_both => {
-                Open { confirmed: open.confirmed.max(life.peer_stored.min(own.journal.len())), ..open }
-            }
             Some(Planted::RepeatBeforeConfirmed) => Open { confirmed: own.journal.len(), ..open },
             Some(Planted::ReadWithoutEcho) => Open { reads: true, ..open },
             _ => open,

@@ -47,6 +47,8 @@ pub struct Life {
     pub granting: bool,
     /// The peer's last heartbeat.
     pub heard: Option<Standing>,
+    /// A heartbeat that is late: later ones may have been heard before it.
+    pub late: Option<Standing>,
     /// The register was asked for.
     pub reads: bool,
     /// Command ids seen: what is in the journal, if the set is kept right.
