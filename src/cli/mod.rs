@@ -41,7 +41,7 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes:
   0    done, and everything that was asked holds
   1    failed: one line on stderr says what and where
-  2    wrong usage: the command line, or a file named on it (settings, terminals, keys, commands) that is missing or wrong
+  2    wrong usage: the command line, or a file named on it (settings, terminals, keys, commands) that is missing or malformed
   3    the service refused (its answer is printed)
   4    outcome unknown: no answer in time; run again, the same command id is sent again
   70   `serve` only: a part of the server hung, and left to the other server

@@ -56,6 +56,7 @@ pub struct Status {
     pub addresses: Vec<String>,
     pub peer: Peer,
     pub arbiter: Arbiter,
+    pub last_takeover: Option<Takeover>,
     pub since: Value,
     pub actors: Vec<Actor>,
 }
@@ -76,6 +77,13 @@ pub struct Arbiter {
     pub heard_ms_ago: Option<u64>,
     pub error: Option<String>,
     pub epoch: Option<u64>,
+}
+
+/// The last time that it began to serve alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Takeover {
+    pub may_be_lost: Option<u64>,
 }
 
 /// A supervisor or actor, as the supervision tree reports itself.
@@ -100,6 +108,7 @@ pub struct LastExit {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Peer {
+    pub name: String,
     pub reachable: bool,
     pub in_sync: bool,
     pub lag_entries: Option<u64>,
@@ -236,6 +245,12 @@ fn write_status(text: &mut String, status: &Status) {
     say(format!("  service addresses held: {addresses}"));
     if let Some(warning) = of_arbiter(status) {
         say(format!("  {warning}"));
+    }
+    if status.colour == "orange" && !status.peer.reachable {
+        say(format!("  {} does not answer", status.peer.name));
+    }
+    if let Some(lost @ 1..) = status.last_takeover.as_ref().and_then(|takeover| takeover.may_be_lost) {
+        say(format!("  when it took over, {lost} entries that the other server had acknowledged may have been lost"));
     }
     for path in &status.peer.silent_paths {
         say(format!("  no heartbeat comes on the path {path}: is its cable plugged, and its UDP port let through?"));

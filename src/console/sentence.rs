@@ -78,14 +78,23 @@ pub fn sentence(view: &View, board: &Board, server: Server<'_>, look: Look) -> S
 
 fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let Some(standing) = view.standing else { return State::Starting };
-    let undecidable = view.peer_lost.is_some() && arbiter_is_silent(view, look.moment);
     let since_ms = look.wall.0.saturating_sub(view.since.0);
+    // A peer that is there decides only in the Pair that both are of, and then soon.
+    let is_alone = view.peer_lost.is_some() || standing.mode == Mode::Suspended && since_ms > SWITCHING_MS_MAX;
+    let undecidable = is_alone && arbiter_is_silent(view, look.moment);
     match standing.mode {
         _ if !standing.can_acknowledge => State::Stopped,
         Mode::Starting | Mode::Suspended if undecidable && view.arbiter_refuses => State::ArbiterRefuses,
         Mode::Starting | Mode::Suspended if undecidable => State::NoArbiter,
         Mode::Starting => State::Starting,
         Mode::Rejoining if board.stays_out().is_some() => State::StaysOut,
+        Mode::Rejoining if reachable(view) && nobody_serves(view) => {
+            if since_ms > SWITCHING_MS_MAX {
+                State::Stopped
+            } else {
+                State::Switching
+            }
+        }
         Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Stale,
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
@@ -102,6 +111,11 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Suspended if since_ms > SWITCHING_MS_MAX => State::Stopped,
         Mode::Suspended => State::Switching,
     }
+}
+
+/// Whether the peer, which has newer records, says that it may not serve either.
+fn nobody_serves(view: &View) -> bool {
+    view.peer.is_some_and(|peer| matches!(peer.mode, Mode::Suspended | Mode::Starting))
 }
 
 /// Whether the peer is heard.

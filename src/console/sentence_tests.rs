@@ -171,6 +171,17 @@ fn a_stale_server_alone_names_who_has_newer_records() {
 }
 
 #[test]
+fn nothing_is_called_restored_while_the_other_server_may_not_serve_either() {
+    let mut stale = view(Mode::Rejoining);
+    stale.peer.as_mut().unwrap().mode = Mode::Suspended;
+    assert_eq!(said_at(&stale, ServerId::A, 0).3, "yellow");
+    assert_eq!(said_at(&stale, ServerId::A, SWITCHING_MS_MAX + 1).0, "停止中 / Stopped");
+    let asks = View { arbiter_error: Some("no answer".into()), ..view(Mode::Suspended) };
+    let late = said_at(&asks, ServerId::B, SWITCHING_MS_MAX + 1);
+    assert_eq!(late.0, "停止中(証人サーバ応答なし) / Stopped (no answer from the witness)");
+}
+
+#[test]
 fn a_switch_over_is_yellow_and_one_that_does_not_end_is_a_stop() {
     let line = "会員サービスを一時停止しています。あと約1秒。 / Member services pause for about 1 s.";
     says(&without_peer(Mode::Suspended), "切替え中 / Switching over", line, '▲', "yellow");

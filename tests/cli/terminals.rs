@@ -199,6 +199,19 @@ fn the_refusal_of_a_greeting_or_of_a_password_is_printed_as_json_too() {
 }
 
 #[test]
+fn a_command_that_never_left_is_not_saved_for_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let state = directory.path().join("state.json");
+    let arguments = ["terminal", "--plain", "--address", &nobody, "--terminal", "S001", "--key", "k", "--patience", "0"];
+    for _ in 0..2 {
+        let output = duplex(&[&arguments[..], &["--state", state.to_str().unwrap(), "hello"]].concat());
+        assert_eq!((output.status.code(), state.exists()), (Some(1), false), "{}", stderr(&output));
+        assert!(stderr(&output).contains("hello was never sent"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_greeting_without_an_answer_leaves_no_command_in_doubt() {
     let directory = tempfile::tempdir().unwrap();
     // The kernel lets connections in; nobody reads them.

@@ -12,6 +12,8 @@ pub struct Desk {
     client: Client,
     pub terminal: Terminal,
     line: Vec<u8>,
+    /// No byte of the last command left.
+    unsent: bool,
 }
 
 /// A final answer: what the pair says, and everything as it came.
@@ -75,7 +77,7 @@ pub struct Rate {
 
 impl Desk {
     pub fn new(service: Service, terminal: Terminal) -> Self {
-        Self { client: Client::new(service, 0), terminal, line: Vec::new() }
+        Self { client: Client::new(service, 0), terminal, line: Vec::new(), unsent: false }
     }
 
     /// Sends one command until it is answered, refusals included.
@@ -96,9 +98,11 @@ impl Desk {
 
     async fn settle_anew(&mut self, command_id: &str, command: &str, body: &str, sent_before: bool) -> Result<Heard, Failure> {
         self.terminal.write_request(&mut self.line, command_id, command, body);
+        self.unsent = false;
         let settled = self.client.settle(command_id, &self.line).await.map_err(|unsettled| {
             let Unsettled { tries, sent, last } = unsettled;
-            if !sent && !sent_before {
+            self.unsent = !sent && !sent_before;
+            if self.unsent {
                 return Failure::failed(format!("{command} was never sent: {last}"));
             }
             Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))
@@ -106,6 +110,11 @@ impl Desk {
         let whole = serde_json::from_slice(self.client.answer_line());
         let whole = whole.map_err(|e| Failure::failed(format!("{command} {command_id}: not an answer: {e}")))?;
         Ok(Heard { answer: settled.answer, whole, tries: settled.tries })
+    }
+
+    /// Whether the last command failed before a byte of it left, in this run or an earlier one.
+    pub fn was_unsent(&self) -> bool {
+        self.unsent
     }
 
     /// Says hello and keeps the version of the rate table.

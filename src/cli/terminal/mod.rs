@@ -179,8 +179,12 @@ impl Session {
             None => new_command_id()?,
         };
         self.outstanding.save(&self.desk.terminal, &command_id, &order.command, &order.body)?;
-        let heard = self.desk.settle(&command_id, &order.command, &order.body).await?;
-        self.outstanding.forget()?;
+        let settled = self.desk.settle(&command_id, &order.command, &order.body).await;
+        // What never left is not done later behind somebody's back.
+        if settled.is_ok() || self.desk.was_unsent() {
+            self.outstanding.forget()?;
+        }
+        let heard = settled?;
         self.show(&order.command, &heard)
     }
 
