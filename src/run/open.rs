@@ -27,7 +27,7 @@ use crate::wire::identity::Identity;
 use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
 use crate::wire::listener::{self, PeerListener};
 use crate::wire::names::ServerNames;
-use crate::wire::paths::Path;
+use crate::wire::paths::{self, Path};
 use crate::wire::tls;
 
 /// A server that is ready to run.
@@ -150,6 +150,9 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let config::Arbiter::Witness { address } = config.arbiter;
     let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
+    for HeartbeatPath { local, .. } in &config.peer.heartbeats {
+        paths::try_to_open(*local).map_err(at_address("peer.heartbeats", *local))?;
+    }
     let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;
     let terminals = listen(config.terminals.listen).map_err(at_address("terminals.listen", config.terminals.listen))?;
     Ok(Opened {

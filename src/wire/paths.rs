@@ -127,20 +127,28 @@ impl OpenPath {
 }
 
 fn open_path(path: Path) -> io::Result<OpenPath> {
-    let socket = bind(path.local).map_err(|error| {
+    let socket = bind(path.local).and_then(|socket| UdpSocket::from_std(socket.into())).map_err(|error| {
         io::Error::new(error.kind(), format!("heartbeat path `{}`: cannot bind {}: {error}", path.name, path.local))
     })?;
     Ok(OpenPath { path, socket, count: PathCount::default() })
 }
 
-fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+/// Whether a path could be opened at this local address now; nothing stays open.
+///
+/// # Errors
+/// As [`Paths::open`] would meet it: the port is taken.
+pub fn try_to_open(local: SocketAddr) -> io::Result<()> {
+    bind(local).map(drop)
+}
+
+fn bind(local: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     match local {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
     }
     socket.bind(&local.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -85,6 +85,10 @@ fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
         says(&pair.config_file(First), &["line ", &format!("listen: {taken}: ")]);
         drop(listener);
     }
+    let beats = pair.config(First).peer.heartbeats[0].local;
+    let taken = std::net::UdpSocket::bind(beats).unwrap();
+    says(&pair.config_file(First), &["line ", &format!("peer.heartbeats: {beats}: ")]);
+    drop(taken);
     let layout = Layout::of(&pair.config(First));
     for file in [layout.server_pem()[1].clone(), layout.secret(), layout.first_register(), layout.authority()] {
         let aside = file.with_extension("aside");
