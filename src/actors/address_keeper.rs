@@ -126,7 +126,7 @@ impl Keeping {
             }
             fault::point("address-keeper/keep");
             self.keep().await;
-            due = Instant::now() + limits::ADDRESS_LOOK;
+            due = self.due();
         }
     }
 
@@ -135,6 +135,21 @@ impl Keeping {
         let hold = *self.wanted.hold.borrow();
         let entitled = hold.by == HoldBy::Grant || clock::now() < self.board.lease_until();
         if entitled { self.addresses.of(hold.set) } else { vec![] }
+    }
+
+    /// When there is something to do again: an address to announce or to refresh, the end of the lease, another try at what failed.
+    fn due(&self) -> Instant {
+        let (now, hold) = (Instant::now(), *self.wanted.hold.borrow());
+        if self.held.len() < self.addresses.of(hold.set).len() {
+            // Nothing tells that a lease has come back, or that the kernel would take the address now.
+            return now + limits::ADDRESS_LOOK;
+        }
+        let mut due = now + limits::ALIAS_REFRESH;
+        if !self.held.is_empty() && hold.by == HoldBy::Lease {
+            let left_ms = self.board.lease_until().since(clock::now());
+            due = due.min(now + Duration::from_millis(left_ms));
+        }
+        self.held.iter().fold(due, |due, held| due.min(held.announce_at).min(held.refresh_at).min(held.kept_until))
     }
 
     async fn keep(&mut self) {

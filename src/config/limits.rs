@@ -145,7 +145,7 @@ pub const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long what a refused terminal still sends is thrown away, so that it can read why: a few round trips of a slow radio link.
 pub const LINGER: Duration = Duration::from_secs(1);
-/// How often AddressKeeper looks at lease and schedule: a fifth of a lease, so an address outlives its lease by 50 ms at most.
+/// How often AddressKeeper tries again for an address that it does not hold and should: a fifth of a lease.
 pub const ADDRESS_LOOK: Duration = Duration::from_millis(50);
 /// Foreign hardware addresses kept for the status.
 pub const CONFLICTS_SHOWN_MAX: usize = 8;

@@ -150,9 +150,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
     let config::Arbiter::Witness { address } = config.arbiter;
     let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
-    for HeartbeatPath { local, .. } in &config.peer.heartbeats {
-        paths::try_to_open(*local).map_err(at_address("peer.heartbeats", *local))?;
-    }
+    config.peer.heartbeats.iter().try_for_each(try_to_open)?;
     let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;
     let terminals = listen(config.terminals.listen).map_err(at_address("terminals.listen", config.terminals.listen))?;
     Ok(Opened {
@@ -176,6 +174,10 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         config,
         telemetry: Some(guard),
     })
+}
+
+fn try_to_open(path: &HeartbeatPath) -> Result<(), Unopened> {
+    paths::try_to_open(path.local).map_err(at_address("peer.heartbeats", path.local))
 }
 
 /// How far the store is, which is made if it is missing.
