@@ -188,6 +188,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether the settings fit together, of a configuration that comes from no file.
+    ///
+    /// # Errors
+    /// One line naming the key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.validate().map_err(|refusal| ConfigError(refusal.without_line()))
+    }
+
     /// Which of the two this server is.
     pub fn id(&self) -> ServerId {
         if self.server.name == self.server.pair[0] { ServerId::A } else { ServerId::B }

@@ -250,7 +250,7 @@ fn write_status(text: &mut String, status: &Status) {
         say(format!("  {} does not answer", status.peer.name));
     }
     if let Some(lost @ 1..) = status.last_takeover.as_ref().and_then(|takeover| takeover.may_be_lost) {
-        say(format!("  when it took over, {lost} entries that the other server had acknowledged may have been lost"));
+        say(format!("  when it took over, at least {lost} entries that the other server had acknowledged may be lost"));
     }
     for path in &status.peer.silent_paths {
         say(format!("  no heartbeat comes on the path {path}: is its cable plugged, and its UDP port let through?"));

@@ -20,6 +20,10 @@ impl Refusal {
     pub fn at_its_line(&self, text: &str) -> String {
         located(line_of(text, self.key), self.key, &self.reason)
     }
+
+    pub fn without_line(&self) -> String {
+        located(None, self.key, &self.reason)
+    }
 }
 
 /// Something that a key names cannot be opened, which shows only after the file was read: one line that names the file, line and key.

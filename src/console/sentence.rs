@@ -58,13 +58,19 @@ enum State {
     },
     /// The store does not follow: on Main commands are not let in, on Sub reports are old.
     Backlog(Role),
-    /// This server should be reached at a service address, and holds none.
+    Unserved(Why),
+}
+
+/// Why this server serves nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It should be reached at a service address, and holds none.
     NoAddress,
-    /// The other server has newer records and does not answer: this one must not serve.
+    /// The other server has newer records and does not answer.
     Stale,
     /// The other server has newer records, and they cannot be brought here by rungs 1 and 2 of the rejoin ladder.
     StaysOut,
-    /// Neither the peer nor the arbiter answers: nobody may serve.
+    /// Neither the peer nor the arbiter answers.
     NoArbiter,
     /// The arbiter answers that it will not decide.
     ArbiterRefuses,
@@ -83,22 +89,22 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let is_alone = view.peer_lost.is_some() || standing.mode == Mode::Suspended && since_ms > SWITCHING_MS_MAX;
     let undecidable = is_alone && arbiter_is_silent(view, look.moment);
     match standing.mode {
-        _ if !standing.can_acknowledge => State::Stopped,
-        Mode::Starting | Mode::Suspended if undecidable && view.arbiter_refuses => State::ArbiterRefuses,
-        Mode::Starting | Mode::Suspended if undecidable => State::NoArbiter,
+        _ if !standing.can_acknowledge => State::Unserved(Why::Stopped),
+        Mode::Starting | Mode::Suspended if undecidable && view.arbiter_refuses => State::Unserved(Why::ArbiterRefuses),
+        Mode::Starting | Mode::Suspended if undecidable => State::Unserved(Why::NoArbiter),
         Mode::Starting => State::Starting,
-        Mode::Rejoining if board.stays_out().is_some() => State::StaysOut,
+        Mode::Rejoining if board.stays_out().is_some() => State::Unserved(Why::StaysOut),
         Mode::Rejoining if reachable(view) && nobody_serves(view) => {
             if since_ms > SWITCHING_MS_MAX {
-                State::Stopped
+                State::Unserved(Why::Stopped)
             } else {
                 State::Switching
             }
         }
-        Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Stale,
+        Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stale),
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
-        Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::NoAddress,
+        Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::Unserved(Why::NoAddress),
         Mode::Pair => State::Pair(server.replication),
         // Heard, but without a stream nothing is copied.
         Mode::Solo if reachable(view) && board.peer_stored() > Sequence(0) => {
@@ -108,7 +114,7 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Solo if server.me == ServerId::A => State::SoloWithoutSub,
         Mode::Solo => State::SoloWithoutMain,
         Mode::Rejoining => State::Restoring { percent: percent(board.stored().0, board.told().0) },
-        Mode::Suspended if since_ms > SWITCHING_MS_MAX => State::Stopped,
+        Mode::Suspended if since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stopped),
         Mode::Suspended => State::Switching,
     }
 }
@@ -184,8 +190,8 @@ fn say(state: State, peer: &str) -> Sentence {
         State::Backlog(role) => {
             (("記録の反映が遅れています", "The records are not being applied"), who_waits(role), '▲', "yellow")
         }
-        State::NoAddress | State::Stale | State::StaysOut | State::NoArbiter | State::ArbiterRefuses | State::Stopped => {
-            let (sentence, line) = not_served(state);
+        State::Unserved(why) => {
+            let (sentence, line) = unserved(why);
             (sentence, line, '✖', "red")
         }
     };
@@ -199,33 +205,33 @@ fn say(state: State, peer: &str) -> Sentence {
 }
 
 /// Why this server serves nobody, and what to do.
-fn not_served(state: State) -> ((&'static str, &'static str), (&'static str, &'static str)) {
+fn unserved(why: Why) -> ((&'static str, &'static str), (&'static str, &'static str)) {
     const STOPPED: (&str, &str) = ("停止中", "Stopped");
-    match state {
-        State::NoAddress => (
+    match why {
+        Why::NoAddress => (
             ("サービス用アドレスを使えません", "The service address cannot be used"),
             (
                 "端末がこのサーバに接続できません。ネットワークを確認してください。",
                 "Terminals cannot reach this server. Check its network.",
             ),
         ),
-        State::Stale => (
+        Why::Stale => (
             STOPPED,
             ("新しい記録は{server}にあります。{server}を起動してください。", "{server} has newer records. Start {server}."),
         ),
-        State::StaysOut => (
+        Why::StaysOut => (
             ("復旧できません", "Cannot be restored"),
             (
                 "このサーバの記録は{server}の記録とつながりません。サポートに連絡してください。",
                 "This server's records do not fit those of {server}. Call support.",
             ),
         ),
-        State::NoArbiter => (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS),
-        State::ArbiterRefuses => (
+        Why::NoArbiter => (("停止中(証人サーバ応答なし)", "Stopped (no answer from the witness)"), LOOK_AT_THE_WITNESS),
+        Why::ArbiterRefuses => (
             ("停止中(証人サーバが許可しません)", "Stopped (the witness refuses)"),
             ("サポートに連絡してください。", "Call support."),
         ),
-        _ => (STOPPED, ("会員サービスを利用できません。", "Member services are not available.")),
+        Why::Stopped => (STOPPED, ("会員サービスを利用できません。", "Member services are not available.")),
     }
 }
 

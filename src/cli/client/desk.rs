@@ -12,8 +12,6 @@ pub struct Desk {
     client: Client,
     pub terminal: Terminal,
     line: Vec<u8>,
-    /// No byte of the last command left.
-    unsent: bool,
 }
 
 /// A final answer: what the pair says, and everything as it came.
@@ -77,13 +75,13 @@ pub struct Rate {
 
 impl Desk {
     pub fn new(service: Service, terminal: Terminal) -> Self {
-        Self { client: Client::new(service, 0), terminal, line: Vec::new(), unsent: false }
+        Self { client: Client::new(service, 0), terminal, line: Vec::new() }
     }
 
     /// Sends one command until it is answered, refusals included.
     ///
     /// # Errors
-    /// Exit code 4: the patience is over, the outcome unknown.
+    /// Exit code 4: no answer that can be read, the outcome is unknown. Exit code 1: the command never left.
     pub async fn settle(&mut self, command_id: &str, command: &str, body: &str) -> Result<Heard, Failure> {
         self.settle_anew(command_id, command, body, false).await
     }
@@ -91,30 +89,23 @@ impl Desk {
     /// As [`Self::settle`], of a command that an earlier run may have sent already: until it is answered, its outcome is unknown.
     ///
     /// # Errors
-    /// As [`Self::settle`].
+    /// Exit code 4, as [`Self::settle`].
     pub async fn settle_saved(&mut self, command_id: &str, command: &str, body: &str) -> Result<Heard, Failure> {
         self.settle_anew(command_id, command, body, true).await
     }
 
     async fn settle_anew(&mut self, command_id: &str, command: &str, body: &str, sent_before: bool) -> Result<Heard, Failure> {
         self.terminal.write_request(&mut self.line, command_id, command, body);
-        self.unsent = false;
         let settled = self.client.settle(command_id, &self.line).await.map_err(|unsettled| {
             let Unsettled { tries, sent, last } = unsettled;
-            self.unsent = !sent && !sent_before;
-            if self.unsent {
+            if !sent && !sent_before {
                 return Failure::failed(format!("{command} was never sent: {last}"));
             }
             Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))
         })?;
         let whole = serde_json::from_slice(self.client.answer_line());
-        let whole = whole.map_err(|e| Failure::failed(format!("{command} {command_id}: not an answer: {e}")))?;
+        let whole = whole.map_err(|e| Failure::unsettled(format!("{command} {command_id}: not an answer: {e}")))?;
         Ok(Heard { answer: settled.answer, whole, tries: settled.tries })
-    }
-
-    /// Whether the last command failed before a byte of it left, in this run or an earlier one.
-    pub fn was_unsent(&self) -> bool {
-        self.unsent
     }
 
     /// Says hello and keeps the version of the rate table.

@@ -117,13 +117,11 @@ struct Answers<'a> {
 impl Answers<'_> {
     /// Read back at once, so that a refusal comes before anything is written.
     fn config(&self, index: usize, layout: &Layout) -> Result<(String, Config), Failure> {
-        let text = config_text::explain(&self.settings(index, layout)?);
-        // Of a file that is not written yet, a line says nothing.
-        let without_line = |e: config::ConfigError| match e.0.split_once(": ") {
-            Some((line, rest)) if line.starts_with("line ") => rest.to_owned(),
-            _ => e.0,
-        };
-        let config = Config::parse(&text).map_err(|e| Failure::usage(without_line(e)))?;
+        let settings = self.settings(index, layout)?;
+        // Before it has lines: one of a file that is not written yet says nothing.
+        settings.check().map_err(|e| Failure::usage(e.0))?;
+        let text = config_text::explain(&settings);
+        let config = Config::parse(&text).map_err(|e| Failure::usage(e.0))?;
         Ok((text, config))
     }
 

@@ -180,8 +180,8 @@ impl Session {
         };
         self.outstanding.save(&self.desk.terminal, &command_id, &order.command, &order.body)?;
         let settled = self.desk.settle(&command_id, &order.command, &order.body).await;
-        // What never left is not done later behind somebody's back.
-        if settled.is_ok() || self.desk.was_unsent() {
+        // In doubt is only what left: the rest must not be done later behind somebody's back.
+        if !settled.as_ref().is_err_and(|failure| failure.exit == Exit::Unsettled) {
             self.outstanding.forget()?;
         }
         let heard = settled?;

@@ -5,7 +5,7 @@ use crate::machines::failover::{Effect, Event, Failover, Loss, Rule, StreamVerdi
 use crate::machines::stream::{Beginning, Opening, beginning, opening};
 use crate::model::{Coordination, Holder, Position};
 use crate::planted::Planted;
-use crate::world::{Ask, Breach, Life, World, end, server_id};
+use crate::world::{Ask, Breach, Life, World, end};
 
 impl World {
     pub fn take(&mut self, action: Action) {
@@ -355,11 +355,8 @@ impl World {
     fn roll_back(&mut self, server: usize) {
         self.left.rollbacks -= 1;
         self.end_life(server, Unsynced::IsGone);
-        let first = World::new(self.left, None);
-        self.servers[server].journal.clear();
-        self.servers[server].synced = 0;
-        self.servers[server].disk = first.servers[server].disk;
-        debug_assert_eq!(self.servers[server].disk.server, server_id(server));
+        let [a, b] = World::new(self.left, None).servers;
+        self.servers[server] = if server == 0 { a } else { b };
     }
 }
 
