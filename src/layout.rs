@@ -5,6 +5,7 @@
 //!        coordination/    the coordination file
 //!        lost-and-found/  tails that were cut off, readable
 //!        log/             one file per actor
+//!        control.sock     where this box's own user gives orders
 //!        store.db         the store, where it is SQLite
 //! keys/  ca.pem  server.pem  server.key  terminal.pem  terminal.key  secret  first-register.json
 //! ```
@@ -57,6 +58,11 @@ impl Layout {
     /// As `telemetry` names it.
     pub fn log(&self) -> PathBuf {
         self.data.join("log")
+    }
+
+    /// The socket for orders by whoever may open this directory.
+    pub fn control(&self) -> PathBuf {
+        self.data.join("control.sock")
     }
 
     /// Only where the store is SQLite and its address was left to `duplex init`.

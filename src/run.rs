@@ -19,7 +19,6 @@ use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::{NeedsThePeer, StateMonitor};
 use crate::actors::{Reply, Storage, address_keeper};
-use crate::config::limits;
 use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
 use crate::ledger::{Ledger, commands};
@@ -31,10 +30,13 @@ use crate::wire::refusal::LinkError;
 mod cautions;
 mod links;
 mod open;
+mod orders;
 mod prove;
+mod threads;
 mod withdraw;
 
 pub use open::{Opened, Unopened, open};
+use threads::Threads;
 
 /// Every actor's name: in the tree, in the log, and in `[log.actors]`.
 pub const ACTORS: &[&str] = &[
@@ -53,41 +55,6 @@ pub const ACTORS: &[&str] = &[
 
 /// Messages that may wait at an actor's door. Bulk never goes through mailboxes, so this bounds bursts of notices only.
 const MAILBOX: usize = 256;
-
-/// Threads: three shared ones, so that a blocked write never delays a heartbeat, and three for actors that block rightfully.
-struct Threads {
-    control: Arbiter,
-    storage: Arbiter,
-    edge: Arbiter,
-    journal: Arbiter,
-    updater: Arbiter,
-    applier: Arbiter,
-}
-
-impl Threads {
-    fn start() -> Self {
-        let at_nice = |name: &'static str, nice: i32| {
-            let arbiter = Arbiter::new();
-            arbiter.spawn_fn(move || {
-                // The name is for people with `top`; a kernel that refuses either harms nobody.
-                let name = std::ffi::CString::new(name).unwrap_or_default();
-                let _ = nix::sys::prctl::set_name(&name);
-                // Linux: of the calling thread, and of those that it starts.
-                let _ = rustix::process::setpriority_process(None, nice);
-            });
-            arbiter
-        };
-        let named = |name| at_nice(name, 0);
-        Self {
-            control: named("control"),
-            storage: named("storage"),
-            edge: named("edge"),
-            journal: named("journal"),
-            updater: named("updater"),
-            applier: at_nice("applier", limits::APPLIER_NICE),
-        }
-    }
-}
 
 /// As `duplex --help` lists it.
 const HUNG: i32 = 70;
@@ -226,6 +193,8 @@ fn start_tree(
                 begin: sender.clone().recipient(),
                 carry_on: sender.clone().recipient(),
                 cease: sender.clone().recipient(),
+                take_commands: updater.clone().recipient(),
+                dismiss: acceptor.clone().recipient(),
                 watch_level: sender.clone().recipient(),
                 tell_follower: sender.clone().recipient(),
                 admit: receiver.clone().recipient(),
@@ -385,6 +354,7 @@ fn start_tree(
         logs.for_actor("replication-receiver"),
     );
     links::hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
+    orders::take(&threads.control, opened.control, coordinator.clone().recipient(), logs.for_actor("server"));
     Ok((tree, coordinator.recipient()))
 }
 

@@ -28,6 +28,8 @@ mod returns;
 mod site;
 #[path = "lab/storms.rs"]
 mod storms;
+#[path = "lab/switchovers.rs"]
+mod switchovers;
 #[path = "lab/tails.rs"]
 mod tails;
 #[path = "lab/teller.rs"]

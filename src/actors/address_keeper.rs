@@ -91,6 +91,8 @@ struct Held {
     refresh_at: Instant,
     /// The kernel ends it here unless it is refreshed before.
     kept_until: Instant,
+    /// The peer is about to take it: until then nothing is announced, and whoever announces it is the new owner.
+    yielded_until: Option<Instant>,
 }
 
 struct Keeping {
@@ -119,7 +121,7 @@ impl Keeping {
         let mut due = Instant::now();
         loop {
             tokio::select! {
-                () = self.wanted.changed.notified() => {}
+                () = self.wanted.changed.notified() => self.heed(),
                 () = sleep_until(due) => {}
                 frame = next_frame(self.port.as_ref()) => self.sighted(&frame),
                 told = self.news.next() => self.hear(told),
@@ -130,30 +132,57 @@ impl Keeping {
         }
     }
 
+    /// What is to be yielded stays so until the peer has it, unless it is wanted again or everything is given up.
+    fn heed(&mut self) {
+        let Hold { set, by } = *self.wanted.hold.borrow();
+        let named = self.addresses.of(set);
+        for held in &mut self.held {
+            let is_named = named.contains(&held.address);
+            if by == HoldBy::Yield && is_named {
+                held.yielded_until.get_or_insert(Instant::now() + limits::YIELD_LIMIT);
+            } else if by != HoldBy::Yield && (is_named || set == AddressSet::None) {
+                held.yielded_until = None;
+            }
+        }
+    }
+
     /// Role and lease say what may be held; everything else goes at once.
     fn allowed(&self) -> Vec<Ipv4Addr> {
-        let hold = *self.wanted.hold.borrow();
-        let entitled = hold.by == HoldBy::Grant || clock::now() < self.board.lease_until();
-        if entitled { self.addresses.of(hold.set) } else { vec![] }
+        let (hold, leased) = (*self.wanted.hold.borrow(), clock::now() < self.board.lease_until());
+        match hold.by {
+            HoldBy::Grant => self.addresses.of(hold.set),
+            HoldBy::Lease if leased => self.addresses.of(hold.set),
+            HoldBy::Lease | HoldBy::Yield => vec![],
+        }
+    }
+
+    /// Held for clients to find somebody who sends them away, until the peer has it.
+    fn yielding(&self) -> Vec<Ipv4Addr> {
+        let (now, leased) = (Instant::now(), clock::now() < self.board.lease_until());
+        let is_yielding = |held: &&Held| leased && held.yielded_until.is_some_and(|until| now < until);
+        self.held.iter().filter(is_yielding).map(|held| held.address).collect()
     }
 
     /// When there is something to do again: an address to announce or to refresh, the end of the lease, another try at what failed.
     fn due(&self) -> Instant {
         let (now, hold) = (Instant::now(), *self.wanted.hold.borrow());
-        if self.held.len() < self.addresses.of(hold.set).len() {
+        let lacks = |address: &Ipv4Addr| self.held.iter().all(|held| held.address != *address);
+        if hold.by != HoldBy::Yield && self.addresses.of(hold.set).iter().any(lacks) {
             // Nothing tells that a lease has come back, or that the kernel would take the address now.
             return now + limits::ADDRESS_LOOK;
         }
         let mut due = now + limits::ALIAS_REFRESH;
-        if !self.held.is_empty() && hold.by == HoldBy::Lease {
+        if !self.held.is_empty() && hold.by != HoldBy::Grant {
             let left_ms = self.board.lease_until().since(clock::now());
             due = due.min(now + Duration::from_millis(left_ms));
         }
-        self.held.iter().fold(due, |due, held| due.min(held.announce_at).min(held.refresh_at).min(held.kept_until))
+        let next = |held: &Held| held.refresh_at.min(held.kept_until).min(held.yielded_until.unwrap_or(held.announce_at));
+        self.held.iter().map(next).fold(due, Instant::min)
     }
 
     async fn keep(&mut self) {
-        let allowed = self.allowed();
+        let mut allowed = self.allowed();
+        allowed.extend(self.yielding().into_iter().filter(|address| !self.allowed().contains(address)));
         let gone: Vec<Ipv4Addr> = self.held.iter().map(|held| held.address).filter(|held| !allowed.contains(held)).collect();
         for address in gone {
             self.withdraw(address).await;
@@ -181,6 +210,7 @@ impl Keeping {
             announce_at: now + next_announcement(Duration::ZERO),
             refresh_at: now + limits::ALIAS_REFRESH,
             kept_until: now + limits::ALIAS_LIFETIME,
+            yielded_until: None,
         });
     }
 
@@ -206,7 +236,7 @@ impl Keeping {
             self.held.remove(index);
             return;
         }
-        if now >= self.held[index].announce_at {
+        if now >= self.held[index].announce_at && self.held[index].yielded_until.is_none() {
             self.announce(address);
             let held = &mut self.held[index];
             held.announce_at = held.since + next_announcement(now - held.since);
@@ -244,6 +274,10 @@ impl Keeping {
         let own = self.port.as_ref().map(ArpPort::mac);
         let claimed = self.held.iter().position(|held| frame.claims(held.address) && Some(frame.sender_mac) != own);
         let Some(index) = claimed else { return };
+        if let Some(until) = self.held[index].yielded_until.as_mut() {
+            *until = Instant::now();
+            return;
+        }
         if !self.allowed().contains(&self.held[index].address) {
             // The lease is over and the peer has taken its turn: withdrawn right after this.
             return;

@@ -20,7 +20,7 @@ use crate::config::limits;
 use crate::handover::{Leaving, Shown, UnderWay};
 use crate::machines::admission::{Bounds, Load};
 use crate::model::application::PairCode;
-use crate::model::{Application, CommandId, Mode, Moment, Response, Sequence, Status};
+use crate::model::{Application, CommandId, Mode, Moment, Response, Role, Sequence, Status};
 use crate::wire::terminal::{Answer, StoredOn, encode_answer};
 
 mod intake;
@@ -36,6 +36,11 @@ pub struct Release(pub Vec<Leaving<Reply>>);
 #[rtype(result = "Vec<u8>")]
 pub struct Submit(pub String);
 
+/// End every terminal's session, and accept none for a moment: the address is about to move.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Dismiss;
+
 /// What sessions and actor share; all on the edge's thread.
 pub(crate) struct Edge<A: Application> {
     app: A,
@@ -47,6 +52,8 @@ pub(crate) struct Edge<A: Application> {
     sessions: RefCell<HashMap<SessionNo, Outlet>>,
     next_session: Cell<u64>,
     bounds: Bounds,
+    /// Until then whoever connects is sent away: the other server is about to be there.
+    away_until: Cell<Moment>,
 }
 
 /// Where a session's answers go.
@@ -76,7 +83,7 @@ pub struct CommandAcceptor<A: Application> {
     /// Taken on each start; kept open between lives so that no connection is refused by a restart.
     listener: Rc<RefCell<Option<std::net::TcpListener>>>,
     log: Logger,
-    /// Dropped to end every session of a former life.
+    /// Sent to, or dropped with a former life, to end every session.
     alive: watch::Sender<()>,
 }
 
@@ -104,6 +111,7 @@ impl<A: Application> CommandAcceptor<A> {
                 per_session_max: limits::COMMANDS_PER_SESSION_MAX,
                 unread_bytes_max: limits::OUTBOX_BYTES_MAX,
             },
+            away_until: Cell::new(Moment(0)),
         });
         let listener = Rc::new(RefCell::new(Some(listener)));
         Self { edge, listening, listener, log, alive: watch::Sender::new(()) }
@@ -140,17 +148,25 @@ async fn accept_terminals<A: Application>(
             tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             continue;
         };
-        if !edge.bounds.session(&Load { sessions: edge.sessions.borrow().len(), ..Load::default() }) {
+        if edge.sends_away() || !edge.bounds.session(&Load { sessions: edge.sessions.borrow().len(), ..Load::default() }) {
             // Closing is the clearest word to a connection that has not said anything yet.
             continue;
         }
-        let session = session::Session::new(Rc::clone(&edge), alive.clone());
+        let mut alive = alive.clone();
+        // Whoever was dismissed before is not this one.
+        alive.mark_unchanged();
+        let session = session::Session::new(Rc::clone(&edge), alive);
         let (tls, handshakes) = (tls.clone(), Arc::clone(&handshakes));
         actix_rt::spawn(async move { session.serve(tcp, tls, handshakes).await });
     }
 }
 
 impl<A: Application> Edge<A> {
+    /// Whoever was dismissed finds the other server, or this one in its new role.
+    fn sends_away(&self) -> bool {
+        clock::now() < self.away_until.get() && self.shown.role() == Role::None
+    }
+
     fn enter(&self, outlet: Outlet) -> SessionNo {
         let no = SessionNo(self.next_session.get());
         self.next_session.set(no.0 + 1);
@@ -252,6 +268,22 @@ impl<A: Application> Supervised for CommandAcceptor<A> {
         // Every session of the former life ends; terminals connect again and repeat what was not answered.
         self.alive = watch::Sender::new(());
         self.edge.sessions.borrow_mut().clear();
+    }
+}
+
+impl<A: Application> Handler<Dismiss> for CommandAcceptor<A> {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Dismiss, _: &mut Context<Self>) -> Self::Result {
+        fault::point("command-acceptor/dismiss");
+        let edge = Rc::clone(&self.edge);
+        edge.away_until.set(clock::now().plus(limits::DISMISS_MS));
+        self.alive.send_replace(());
+        Box::pin(async move {
+            while edge.sessions.borrow().values().any(|outlet| matches!(outlet, Outlet::Terminal(_))) {
+                tokio::time::sleep(limits::DISMISS_LOOK).await;
+            }
+        })
     }
 }
 

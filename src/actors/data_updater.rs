@@ -42,6 +42,11 @@ pub struct StartUpdating {
 #[rtype(result = "()")]
 pub struct EnterEpoch(pub Epoch);
 
+/// Whether commands are taken from the intake. While they are not, they wait there, as long as an answer may take.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct TakeCommands(pub bool);
+
 /// This server is no longer the holder.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
@@ -76,6 +81,7 @@ pub struct DataUpdater<A: Application> {
     stalled: Option<Stalled<A>>,
     /// Starts once everything up to its `last` is applied; commands wait meanwhile.
     starting: Option<StartUpdating>,
+    takes: bool,
     /// A timer will look at what waits.
     looking: bool,
     /// Reads of the store that have failed in a row; a timer asks it again.
@@ -108,14 +114,16 @@ impl<A: Application> DataUpdater<A> {
             backlog: VecDeque::new(),
             stalled: None,
             starting: None,
+            takes: true,
             looking: false,
             read_failures: 0,
         }
     }
 
     fn work(&mut self, ctx: &mut Context<Self>) {
-        if self.starting.is_some() || self.stalled.is_some() || self.waits_for_room() {
-            // AppliedMoved comes back here.
+        self.storage.board.set_holds_back(!self.takes && self.stalled.is_none());
+        if !self.takes || self.starting.is_some() || self.stalled.is_some() || self.waits_for_room() {
+            // AppliedMoved comes back here, or TakeCommands.
             return self.look_later(ctx);
         }
         if self.backlog.is_empty() {
@@ -309,6 +317,7 @@ impl<A: Application> Actor for DataUpdater<A> {
 impl<A: Application> Supervised for DataUpdater<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
         (self.run, self.store, self.starting, self.looking) = (None, None, None, false);
+        self.takes = true;
         self.read_again();
         // What was being executed is gone, and its terminals repeat it; what only waited is told to.
         let mut outcome = Outcome::default();
@@ -344,7 +353,7 @@ impl<A: Application> Handler<StartUpdating> for DataUpdater<A> {
 
     fn handle(&mut self, start: StartUpdating, ctx: &mut Context<Self>) {
         fault::point("data-updater/start-updating");
-        self.run = None;
+        (self.run, self.takes) = (None, true);
         self.starting = Some(start);
         self.want_applied(start.last.sequence);
         self.resume(ctx);
@@ -370,10 +379,19 @@ impl<A: Application> Handler<CeaseUpdating> for DataUpdater<A> {
 
     fn handle(&mut self, _: CeaseUpdating, ctx: &mut Context<Self>) {
         fault::point("data-updater/cease-updating");
-        self.run = None;
-        self.starting = None;
+        (self.run, self.starting, self.takes) = (None, None, true);
         self.storage.gate.flush();
         // Turns away what waits, now that there is no run.
         self.resume(ctx);
+    }
+}
+
+impl<A: Application> Handler<TakeCommands> for DataUpdater<A> {
+    type Result = ();
+
+    fn handle(&mut self, TakeCommands(takes): TakeCommands, ctx: &mut Context<Self>) {
+        fault::point("data-updater/take-commands");
+        self.takes = takes;
+        self.work(ctx);
     }
 }

@@ -8,6 +8,8 @@ use slog::{Logger, error, warn};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_keeper::Hold;
+use super::command_acceptor::Dismiss;
+use super::data_updater::TakeCommands;
 use super::replication_applier::ConfirmedMoved;
 use super::replication_receiver::{Admit, HolderSays, StreamWanted, TellHolder};
 use super::replication_sender::{BeginStream, CeaseStream, ContinueStream, StreamNews, TellFollower, WatchLevel};
@@ -23,6 +25,9 @@ use crate::model::{Application, Coordination, Holder, Moment, Position, Sequence
 
 mod asking;
 mod story;
+mod switchover;
+
+pub use switchover::{SwitchOver, SwitchedOver, SwitchoverRefused};
 
 /// A person wants this server to stop.
 #[derive(actix::Message, Clone, Copy, Debug)]
@@ -35,6 +40,8 @@ pub struct Neighbours {
     pub begin: Recipient<BeginStream>,
     pub carry_on: Recipient<ContinueStream>,
     pub cease: Recipient<CeaseStream>,
+    pub take_commands: Recipient<TakeCommands>,
+    pub dismiss: Recipient<Dismiss>,
     pub watch_level: Recipient<WatchLevel>,
     pub tell_follower: Recipient<TellFollower>,
     pub admit: Recipient<Admit>,
@@ -80,6 +87,7 @@ pub struct FailoverCoordinator<A: Application> {
     comparisons: u64,
     /// What the peer must have stored before the pair is asked for; of the newest approach.
     level_mark: Sequence,
+    switchover: switchover::Wanted,
 }
 
 impl<A: Application> FailoverCoordinator<A> {
@@ -109,6 +117,7 @@ impl<A: Application> FailoverCoordinator<A> {
             lost_at: None,
             comparisons: 0,
             level_mark: Sequence(0),
+            switchover: switchover::Wanted::default(),
         }
     }
 
@@ -154,10 +163,11 @@ impl<A: Application> FailoverCoordinator<A> {
     /// In order. What must be durable first is written on the blocking pool while this actor hears nothing else.
     fn perform(&mut self, mut effects: VecDeque<Effect>, ctx: &mut Context<Self>) {
         while let Some(effect) = effects.pop_front() {
-            if let Effect::Note(coordination) = effect {
-                return self.note(coordination, effects, ctx);
+            match effect {
+                Effect::Note(coordination) => return self.note(coordination, effects, ctx),
+                Effect::Dismiss => return self.dismiss(effects, ctx),
+                effect => self.perform_one(effect, ctx),
             }
-            self.perform_one(effect, ctx);
         }
         self.stand();
     }
@@ -194,7 +204,7 @@ impl<A: Application> FailoverCoordinator<A> {
     fn perform_one(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         let to = &self.neighbours;
         match effect {
-            Effect::Note(_) => unreachable!("written before"),
+            Effect::Note(_) | Effect::Dismiss => unreachable!("waited for before"),
             Effect::Ask { expected, new } => self.ask(expected, new, ctx),
             Effect::ReadRegister => self.read_register(ctx),
             Effect::Gate(rule) => self.set_gate(rule),
@@ -206,12 +216,13 @@ impl<A: Application> FailoverCoordinator<A> {
             Effect::Cease => to.cease.do_send(CeaseStream),
             Effect::Admit(admits) => to.admit.do_send(Admit(admits)),
             Effect::Stream(verdict) => self.answer_stream(verdict),
+            Effect::TakeCommands(takes) => self.take_commands(takes, ctx),
             Effect::WatchLevel => {
                 self.level_mark = self.storage.board.executed();
                 to.watch_level.do_send(WatchLevel(self.level_mark));
             }
             Effect::Tell(tell @ (TellPeer::Intend(_) | TellPeer::Enter(_))) => to.tell_follower.do_send(TellFollower(tell)),
-            Effect::Tell(tell @ (TellPeer::Intended(_) | TellPeer::Entered(_))) => to.tell_holder.do_send(TellHolder(tell)),
+            Effect::Tell(tell @ TellPeer::Intended(_)) => to.tell_holder.do_send(TellHolder(tell)),
             Effect::Addresses(set, by) => to.hold.do_send(Hold { set, by }),
             Effect::GrantLeases(granting) => to.grant_leases.do_send(GrantLeases(granting)),
             Effect::Story(story) => self.tell_story(story),
@@ -314,7 +325,7 @@ impl<A: Application> Handler<StreamNews> for FailoverCoordinator<A> {
             StreamNews::Level(mark) if mark == self.level_mark => Event::PeerLevel,
             // Of an earlier approach: what was acknowledged alone since then may be lacking.
             StreamNews::Level(_) => return,
-            StreamNews::Intended(epoch) => Event::PeerIntended(epoch),
+            StreamNews::Intended(register) => Event::PeerIntended(register),
             StreamNews::Near if self.arbiter_is_fresh() => Event::PeerNear,
             // It comes again with the next acknowledgement.
             StreamNews::Near => return self.read_register(ctx),

@@ -17,7 +17,7 @@ use super::journal_writer::{BeginRun, Written};
 use super::replication_applier::ConfirmedMoved;
 use super::{Sick, Storage, StorageReborn, fault};
 use crate::machines::failover::TellPeer;
-use crate::model::{Application, Epoch, Holder, Sequence, StreamNo};
+use crate::model::{Application, Epoch, Holder, Register, Sequence, StreamNo};
 use crate::wire::link::{Connector, Route};
 use crate::wire::names::ServerNames;
 
@@ -71,7 +71,8 @@ pub enum StreamNews {
     Near,
     /// It has stored everything up to this mark.
     Level(Sequence),
-    Intended(Epoch),
+    /// It has noted durably that it will enter the Pair of this register.
+    Intended(Register),
 }
 
 /// Everybody that the sender tells something.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture};
 use slog::{Logger, debug, error, info, warn};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::lag::PeerLag;
@@ -62,6 +63,8 @@ pub struct Settings {
 struct Watching {
     health: RefCell<Health>,
     standing: Cell<Option<Standing>>,
+    /// It has changed: the peer hears it now, not with the next beat.
+    stands_anew: Notify,
     /// Run of the peer that the life line stands to.
     life: Cell<Option<BootNonce>>,
     /// It still stands, as far as anybody knows.
@@ -125,6 +128,7 @@ impl Watching {
         Self {
             health: RefCell::new(Health::new(settings.patience, settings.boot, clock::now())),
             standing: Cell::new(None),
+            stands_anew: Notify::new(),
             life: Cell::new(life),
             connected: Cell::new(life.is_some()),
             number: Cell::new(BeatNo(0)),
@@ -161,6 +165,7 @@ impl Round {
         let mut buffer = [0; DATAGRAM_MAX + 1];
         let beat = std::time::Duration::from_millis(self.settings.heartbeat_ms);
         let mut due = Instant::now();
+        let watching = Rc::clone(&self.watching);
         loop {
             tokio::select! {
                 // Due beats first: a flood of datagrams must not delay them.
@@ -174,6 +179,7 @@ impl Round {
                     // From now, not from when it was due: late ticks must not come in a burst.
                     due = Instant::now() + beat;
                 }
+                () = watching.stands_anew.notified() => self.beat(),
                 datagram = self.paths.receive(&mut buffer) => {
                     fault::point("state-monitor/datagram");
                     let decoded = decode(datagram.bytes, &self.settings.key, self.settings.me);
@@ -349,6 +355,7 @@ impl Handler<Stand> for StateMonitor {
     fn handle(&mut self, Stand(standing): Stand, _: &mut Context<Self>) {
         fault::point("state-monitor/stand");
         self.watching.standing.set(Some(standing));
+        self.watching.stands_anew.notify_one();
     }
 }
 

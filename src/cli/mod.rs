@@ -20,6 +20,7 @@ pub mod logs;
 pub mod rolls;
 pub mod serve;
 pub mod status;
+pub mod switchover;
 pub mod terminal;
 pub mod witness;
 
@@ -58,6 +59,8 @@ enum Command {
     Witness(witness::Args),
     /// Say how the pair is: one sentence per server.
     Status(status::Args),
+    /// Make the other server main, while both are well.
+    Switchover(switchover::Args),
     /// Bring in records from files.
     Import(import::Args),
     /// Send commands by hand, from a file or from standard input.
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Witness(args) => witness::run(args),
         Command::Status(args) => status::run(args),
+        Command::Switchover(args) => switchover::run(args),
         Command::Import(args) => import::run(args),
         Command::Terminal(args) => terminal::run(args),
         Command::Load(args) => load::run(args),

@@ -43,6 +43,20 @@ pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 pub const ANSWER_LIMIT_MS: u64 = 2_000;
 /// How long a session that has ended is kept for the answers that are still under way.
 pub const LAST_ANSWERS: Duration = Duration::from_millis(ANSWER_LIMIT_MS + 500);
+/// A switchover that has not got so far that the arbiter is asked, or has asked and heard nothing: a drain takes a few milliseconds, an
+/// ask twice the time of a witness's disk; terminals wait no longer for an answer than [`ANSWER_LIMIT_MS`].
+pub const SWITCHOVER_LIMIT: Duration = Duration::from_millis(1_500);
+/// An order that is not carried out by then is given up by whoever gave it: a switchover that goes wrong ends as a takeover.
+pub const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked whether everything is drained.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(2);
+/// A server that gives its address away accepts nobody for so long, unless it has a role before: a switchover takes a tenth of it.
+pub const DISMISS_MS: u64 = 500;
+/// How long sessions have for their last bytes before the address may go without them, and how often it is looked.
+pub const DISMISS_LIMIT: Duration = Duration::from_millis(50);
+pub const DISMISS_LOOK: Duration = Duration::from_millis(1);
+/// An address that the peer was about to announce and did not: nobody is served there any more.
+pub const YIELD_LIMIT: Duration = Duration::from_secs(1);
 /// How often DataUpdater looks whether somebody has waited too long, while somebody waits.
 pub const LATE_LOOK: Duration = Duration::from_millis(100);
 /// How long a command over HTTP waits whatever happened to it: the gate's own limit comes first, unless the command was lost.

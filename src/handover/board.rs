@@ -37,6 +37,7 @@ pub struct Board {
     reading_fails: AtomicBool,
     applying_fails: AtomicBool,
     journal_is_long: AtomicBool,
+    holds_back: AtomicBool,
     stays_out: Mutex<Option<&'static str>>,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
@@ -120,6 +121,20 @@ impl Board {
     /// Tells whether that is news.
     pub fn set_journal_is_long(&self, is_long: bool) -> bool {
         self.journal_is_long.swap(is_long, SeqCst) != is_long
+    }
+
+    /// DataUpdater executes nothing, by its own word: what is executed is all there will be.
+    pub fn holds_back(&self) -> bool {
+        self.holds_back.load(SeqCst)
+    }
+
+    pub fn set_holds_back(&self, holds_back: bool) {
+        self.holds_back.store(holds_back, SeqCst);
+    }
+
+    /// Everything that was executed is stored on both.
+    pub fn is_drained(&self) -> bool {
+        self.holds_back() && self.stored().min(self.peer_stored()) >= self.executed()
     }
 
     /// The code for which this server refuses the stream of whoever has newer data: nothing is restored here.

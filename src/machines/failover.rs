@@ -6,6 +6,10 @@
 //!           ├─ stream of my Main ──────────────────> Sub ──┘      ^          (needs Y's storing from "near" on)
 //!           ├─ alone and entitled ────────────────────────────────┘
 //!           └─ the other has newer ──> Rejoining ── Enter ──> Sub
+//!
+//!      wanted             drained          the Sub's intent        grant
+//! Main ──────> Draining ────────> Intent ────────────────> Asked ───────> Starting ── stream of the new Main ──> Sub
+//! Sub ── the register, or the peer that stands in it, names this one ──> Comparing ──> Main
 //! ```
 //!
 //! Effects are performed strictly in order, and the next event is stepped only after they are done: a [`Effect::Note`] is durable
@@ -17,6 +21,7 @@ mod asking;
 mod effects;
 mod peer;
 mod rejoin;
+mod switchover;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +43,8 @@ pub enum State {
     /// Disk says Pair with this server as Main; the stream to the peer is opening.
     Comparing,
     Main,
+    /// Main, giving its role to the Sub.
+    Switching(Switch),
     Sub,
     Solo(Toward),
     /// The peer is lost; every lease echoed to it must run out before asking.
@@ -59,6 +66,17 @@ pub enum Toward {
     /// The peer was told to note its intent.
     Intent(Register),
     /// The arbiter was asked: no way back to plain Solo without winning a raise.
+    Asked(Register),
+}
+
+/// How far a Main is in giving its role away (change 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Switch {
+    /// Takes no more commands; what is executed is being stored on both.
+    Draining,
+    /// The Sub was told to note its intent.
+    Intent(Register),
+    /// The arbiter was asked. Nothing is acknowledged until its answer is known, or the two begin anew as the Pair that they were.
     Asked(Register),
 }
 
@@ -143,24 +161,31 @@ impl Failover {
     pub fn mode(&self) -> Mode {
         match self.state {
             State::Starting | State::Comparing => Mode::Starting,
-            State::Main | State::Sub => Mode::Pair,
+            State::Main | State::Sub | State::Switching(Switch::Draining | Switch::Intent(_)) => Mode::Pair,
             State::Solo(_) => Mode::Solo,
-            State::Waiting | State::Asking | State::Halted => Mode::Suspended,
+            State::Switching(Switch::Asked(_)) | State::Waiting | State::Asking | State::Halted => Mode::Suspended,
             State::Rejoining => Mode::Rejoining,
         }
     }
 
     pub fn role(&self) -> Role {
         match self.state {
-            State::Main | State::Solo(_) => Role::Main,
+            State::Main | State::Solo(_) | State::Switching(Switch::Draining | Switch::Intent(_)) => Role::Main,
             State::Sub => Role::Sub,
-            State::Starting | State::Comparing | State::Waiting | State::Asking | State::Rejoining | State::Halted => Role::None,
+            State::Switching(Switch::Asked(_))
+            | State::Starting
+            | State::Comparing
+            | State::Waiting
+            | State::Asking
+            | State::Rejoining
+            | State::Halted => Role::None,
         }
     }
 
     /// Decides. Total over (state, event): what an event does not concern is named and ignored.
     pub fn step(&mut self, view: &View, event: Event) -> Vec<Effect> {
         let mut fx = Vec::new();
+        let was_switching = matches!(self.state, State::Switching(_));
         match (self.state, event) {
             (State::Halted, _) => {}
             (_, Event::PeerSays(standing)) => self.hear(standing, view, &mut fx),
@@ -192,7 +217,8 @@ impl Failover {
 
             (State::Solo(Toward::Nothing), Event::PeerNear) => self.need_the_peer(&mut fx),
             (State::Solo(Toward::Level), Event::PeerLevel) => self.tell_intent(&mut fx),
-            (State::Solo(Toward::Intent(wanted)), Event::PeerIntended(epoch)) if epoch == wanted.epoch => {
+            // A word on an earlier wish may come late.
+            (State::Solo(Toward::Intent(wanted)), Event::PeerIntended(intended)) if intended.is_same_change(&wanted) => {
                 self.ask_for_pair(wanted, &mut fx);
             }
             (State::Solo(Toward::Level | Toward::Intent(_)), Event::StreamLost) => {
@@ -209,6 +235,21 @@ impl Failover {
                 self.ask_for_solo(view, &mut fx);
             }
 
+            (State::Main, Event::SwitchoverWanted) => self.begin_switch(&mut fx),
+            (State::Switching(Switch::Draining), Event::Drained) => self.tell_switch(&mut fx),
+            (State::Switching(Switch::Intent(wanted)), Event::PeerIntended(intended)) if intended.is_same_change(&wanted) => {
+                self.ask_for_switch(wanted, &mut fx);
+            }
+            (State::Switching(Switch::Draining | Switch::Intent(_)), Event::SwitchoverTooLong) => self.give_up_switch(&mut fx),
+            (State::Switching(Switch::Draining | Switch::Intent(_)), Event::StreamLost) => {
+                self.streaming = false;
+                self.give_up_switch(&mut fx);
+            }
+            // The arbiter does not say. Two servers of one Pair need nobody else; what was asked may land later, and is acted on then.
+            (State::Switching(Switch::Asked(_)), Event::SwitchoverTooLong) | (State::Switching(_), Event::StorageReborn) => {
+                self.begin(State::Comparing, Rule::Closed, &mut fx);
+            }
+
             (_, Event::Compared) => self.opened(),
             (_, Event::StreamLost) => self.streaming = false,
             // Stale news: normal after a change of state or a slow reply. An ask without answer is repeated by RetryDue.
@@ -221,8 +262,14 @@ impl Failover {
                 | Event::StorageReborn
                 | Event::PeerNear
                 | Event::PeerLevel
-                | Event::PeerIntended(_),
+                | Event::PeerIntended(_)
+                | Event::SwitchoverWanted
+                | Event::Drained
+                | Event::SwitchoverTooLong,
             ) => {}
+        }
+        if was_switching && !matches!(self.state, State::Switching(_)) {
+            fx.push(Effect::TakeCommands(true));
         }
         fx
     }
@@ -301,7 +348,13 @@ impl Failover {
 
     fn stop(&mut self, view: &View, fx: &mut Vec<Effect>) {
         self.disk.stopped_at = Some(view.stored);
-        fx.extend([Effect::Gate(Rule::Closed), Effect::Addresses(AddressSet::None, HoldBy::Lease), Effect::Cease]);
+        // Clients hear the end of their connections while the address is still here.
+        fx.extend([
+            Effect::Gate(Rule::Closed),
+            Effect::Cease,
+            Effect::Dismiss,
+            Effect::Addresses(AddressSet::None, HoldBy::Lease),
+        ]);
         fx.push(Effect::Note(self.disk));
         self.halt(Story::Stopped, fx);
     }

@@ -39,3 +39,10 @@ pub struct Register {
     /// Highest position known stored on both (Solo: on the holder); refreshed every few seconds, never lowered within an epoch.
     pub recorded: Position,
 }
+
+impl Register {
+    /// The same holder in the same epoch: what was recorded may have moved in between.
+    pub fn is_same_change(&self, other: &Self) -> bool {
+        (self.epoch, self.holder) == (other.epoch, other.holder)
+    }
+}

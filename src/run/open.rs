@@ -51,6 +51,8 @@ pub struct Opened {
     pub(super) addresses: Option<ServiceAddresses>,
     pub(super) http: TcpListener,
     pub(super) reads: ReadPool,
+    /// Where this box's own user gives orders.
+    pub(super) control: std::path::PathBuf,
     /// Writes what is still queued when the server has ended.
     pub(super) telemetry: Option<telemetry::Guard>,
 }
@@ -170,6 +172,7 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         terminals,
         addresses: service_addresses(&config),
         http: listen(config.http.listen).map_err(at_address("http.listen", config.http.listen))?,
+        control: layout.control(),
         reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(at_key("store.url"))?,
         config,
         telemetry: Some(guard),

@@ -128,13 +128,10 @@ pub enum ToHolder {
         stored: Position,
         applied: Sequence,
     },
+    /// Noted durably.
     Intended {
         stream: StreamNo,
-        epoch: Epoch,
-    },
-    Entered {
-        stream: StreamNo,
-        epoch: Epoch,
+        register: Register,
     },
     Refused {
         stream: StreamNo,

@@ -4,6 +4,7 @@
 //! - Strangers, here and at the witness: `handshakes` (how many are unfinished), `knocks` (how much is told of them).
 //! - Heartbeats: `heartbeat` (as bytes), `hearing` (which ones count), `paths` (sockets).
 //! - Terminals: `terminal` (requests), `answer`, `lines`.
+//! - The box's own user: `orders`.
 //! - Who is who: `pki` (made by `duplex init`), `identity` (files of one box), `trust` (whom to believe), `tls` (settings),
 //!   `names` (what people call the two), `first_register` (what an empty witness takes).
 //!
@@ -23,6 +24,7 @@ pub mod lines;
 pub mod link;
 pub mod listener;
 pub mod names;
+pub mod orders;
 pub mod paths;
 pub mod pki;
 pub mod refusal;

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Condvar, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -88,6 +88,8 @@ pub struct Pair {
     pub site: Site,
     pub scenario: String,
     loads: usize,
+    /// Orders under way.
+    orders: Vec<Child>,
     _turn: Turn,
 }
 
@@ -106,7 +108,7 @@ impl Pair {
         let witness = start_witness(&lab, directory.path());
         let servers = [HALL_1, HALL_2].map(|server| start_server(&lab, directory.path(), server));
         let scenario = thread::current().name().unwrap_or("lab").to_owned();
-        let pair = Self { witness, servers, lab, directory, site, scenario, loads: 0, _turn: turn };
+        let pair = Self { witness, servers, lab, directory, site, scenario, loads: 0, orders: vec![], _turn: turn };
         pair.wait_for_pair();
         pair.open_for_business();
         pair
@@ -254,6 +256,32 @@ impl Pair {
         self.run("audit", &audit);
     }
 
+    fn switchover(&self, server: usize) -> Command {
+        let mut command = program(self.machine(server));
+        command.args(["switchover", "--json", "--config"]).arg(config_file(self.directory.path(), server));
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// `duplex switchover` on this server: what it prints, and whether it succeeds.
+    pub fn switch_over(&self, server: usize) -> (Value, bool) {
+        let output = self.switchover(server).output().expect("it starts");
+        (serde_json::from_slice(&output.stdout).expect("one JSON object"), output.status.success())
+    }
+
+    /// The same without waiting for what becomes of it.
+    pub fn begin_switchover(&mut self, server: usize) {
+        let order = self.switchover(server).stdout(Stdio::null()).spawn().expect("it starts");
+        self.orders.push(order);
+    }
+
+    /// Until every order has been carried out or refused: an order ends by itself within its limit.
+    pub fn wait_for_orders(&mut self) {
+        for mut order in self.orders.drain(..) {
+            order.wait().expect("it is our child");
+        }
+    }
+
     /// Ends everything at once, as a power cut does; files stay for whoever looks into them.
     pub fn cut_the_power(&mut self) {
         for process in self.servers.iter_mut().chain([&mut self.witness]) {
@@ -338,8 +366,14 @@ fn start_server(lab: &Lab, directory: &Path, server: usize) -> Process {
 /// Words of the story with which a server begins to acknowledge.
 pub const AS_ACKNOWLEDGER: [&str; 3] = ["a pair, as main", "took over, actor", "carrying on alone"];
 /// Words of the story with which it stops, or never did.
-const OTHERWISE: [&str; 5] =
-    ["a pair, as sub", "lost the other server", "the other server has newer data", "rejoining", "asking the arbiter"];
+const OTHERWISE: [&str; 6] = [
+    "a pair, as sub",
+    "the other server is main now",
+    "lost the other server",
+    "the other server has newer data",
+    "rejoining",
+    "asking the arbiter",
+];
 
 /// The line with which the present state of a server's role began.
 fn last_turn(words: &str) -> Option<&str> {

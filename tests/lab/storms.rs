@@ -33,7 +33,8 @@ fn after_a_storm_of_faults_everything_acknowledged_is_kept_once() {
             3 => pair.lab.plug(SERVERS[server], true),
             4 if witness_lives && storm.below(3) == 0 => (witness_lives, ()) = (false, pair.kill_witness()),
             4 if !witness_lives => (witness_lives, ()) = (true, pair.start_witness()),
-            _ => {}
+            4 => {}
+            _ => pair.begin_switchover(server),
         }
         let (pause, begin) = (Duration::from_millis(storm.below(900)), Instant::now());
         until("the next fault", TAKEOVER_LIMIT, || begin.elapsed() >= pause);
@@ -47,6 +48,7 @@ fn after_a_storm_of_faults_everything_acknowledged_is_kept_once() {
             pair.start(server);
         }
     }
+    pair.wait_for_orders();
     pair.wait_for_pair();
     load.stop();
     let (saved, _) = (pair.saved_tails(), judge(&mut pair, &mut teller));

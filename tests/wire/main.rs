@@ -104,7 +104,7 @@ async fn frames_go_both_ways_whole_and_in_order_until_a_farewell() {
     };
     tokio::join!(to_peer.send(&sent), receive).0.unwrap();
     assert_eq!(got, sent);
-    let answer = ToHolder::Entered { stream: StreamNo(1), epoch: Epoch(2) };
+    let answer = ToHolder::Fetched { stream: StreamNo(1), records: vec![], last: true };
     to_holder.send(std::slice::from_ref(&answer)).await.unwrap();
     assert_eq!(from_peer.next().await.unwrap(), answer);
     to_holder.close().await;

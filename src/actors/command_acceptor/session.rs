@@ -73,7 +73,11 @@ impl<A: Application> Session<A> {
     pub(super) async fn serve(mut self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>, handshakes: Arc<Semaphore>) {
         // A refusal means that the connection has ended already: the next read tells.
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
-        let Some(stream) = shake_hands(tcp, tls, handshakes).await else { return };
+        let shaken = tokio::select! {
+            _ = self.alive.changed() => return,
+            shaken = shake_hands(tcp, tls, handshakes) => shaken,
+        };
+        let Some(stream) = shaken else { return };
         let (mut read, mut write) = tokio::io::split(stream);
         let mut lines = LineBuffer::default();
         // Whichever way it ends, the terminal sees a close and repeats what was not answered.

@@ -15,6 +15,7 @@ impl<A: Application> FailoverCoordinator<A> {
             // Only now is that loss over: a peer that is heard again may still lose its place.
             self.lost_at = None;
         }
+        self.tell_switchover(story);
         let (log, peer) = (&self.log, self.name(self.machine.disk().server.peer()).to_owned());
         match story {
             Story::PeerLost(loss) => warn!(log, "lost the other server"; "peer" => peer, "because" => because(loss)),
@@ -43,6 +44,9 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::Rejoining(epoch) => {
                 info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer)
             }
+            Story::SwitchingOver => info!(log, "giving the role of main to the other server"; "peer" => peer),
+            Story::SwitchoverGivenUp => warn!(log, "the switchover is given up: main as before"; "peer" => peer),
+            Story::HandedOver(epoch) => info!(log, "the other server is main now"; "epoch" => epoch.0, "peer" => peer),
             Story::OtherHasNewer => warn!(log, "the other server has newer data; waiting for its stream"; "peer" => peer),
             Story::RegisterRegressed => {
                 crit!(log, "the arbiter's register is older than this disk: was the arbiter restored? A person must look")

@@ -319,8 +319,7 @@ impl<A: Application> Follow<A> {
 
 fn order_frame(stream: StreamNo, order: TellPeer) -> Option<ToHolder> {
     match order {
-        TellPeer::Intended(epoch) => Some(ToHolder::Intended { stream, epoch }),
-        TellPeer::Entered(epoch) => Some(ToHolder::Entered { stream, epoch }),
+        TellPeer::Intended(register) => Some(ToHolder::Intended { stream, register }),
         // The holder's words.
         TellPeer::Intend(_) | TellPeer::Enter(_) => None,
     }

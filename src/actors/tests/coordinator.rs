@@ -3,6 +3,8 @@
 use super::*;
 use crate::actors::Storage;
 use crate::actors::address_keeper::Hold;
+use crate::actors::command_acceptor::Dismiss;
+use crate::actors::data_updater::TakeCommands;
 use crate::actors::failover_coordinator::{FailoverCoordinator, Neighbours, Notes, Settings};
 use crate::actors::replication_applier::ConfirmedMoved;
 use crate::actors::replication_receiver::{Admit, StreamWanted, TellHolder};
@@ -93,6 +95,8 @@ async fn stage(me: ServerId) -> Stage {
         begin,
         carry_on,
         cease: ear::<CeaseStream>().0,
+        take_commands: ear::<TakeCommands>().0,
+        dismiss: ear::<Dismiss>().0,
         watch_level: ear::<WatchLevel>().0,
         tell_follower: ear::<TellFollower>().0,
         admit: ear::<Admit>().0,

@@ -3,7 +3,7 @@
 //! A compare-and-set whose reply was lost may land at any later time. Reading that it landed is final; reading that it has not
 //! proves nothing. So whoever needs the old state back first wins a raise.
 
-use super::{AddressSet, Effect, Failover, HoldBy, Loss, Rule, State, Story, TellPeer, Toward, View};
+use super::{AddressSet, Effect, Failover, HoldBy, Loss, Rule, State, Story, Switch, TellPeer, Toward, View};
 use crate::model::{Epoch, Holder, Position, Register, Role};
 
 impl Failover {
@@ -30,6 +30,9 @@ impl Failover {
         if let (State::Solo(Toward::Asked(wanted)), true) = (before, self.state == before) {
             self.ask_for_pair(Register { recorded: register.recorded, ..wanted }, fx);
         }
+        if let (State::Switching(Switch::Asked(wanted)), true) = (before, self.state == before) {
+            self.ask_for_switch(wanted, fx);
+        }
     }
 
     pub(super) fn retry(&mut self, view: &View, fx: &mut Vec<Effect>) {
@@ -37,13 +40,16 @@ impl Failover {
             State::Asking if self.register.is_some() => self.ask_for_solo(view, fx),
             State::Solo(Toward::Asked(wanted)) => self.ask_for_pair(wanted, fx),
             // Told before the peer had heard that the Pair is over, perhaps.
-            State::Solo(Toward::Intent(wanted)) => fx.push(Effect::Tell(TellPeer::Intend(wanted))),
+            State::Solo(Toward::Intent(wanted)) | State::Switching(Switch::Intent(wanted)) => {
+                fx.push(Effect::Tell(TellPeer::Intend(wanted)));
+            }
+            State::Switching(Switch::Asked(wanted)) => self.ask_for_switch(wanted, fx),
             State::Starting | State::Main | State::Solo(_) | State::Asking if self.register.is_none() => {
                 fx.push(Effect::ReadRegister);
             }
             State::Rejoining if self.lost.is_some() && self.disk.intent.is_some() => fx.push(Effect::ReadRegister),
             State::Starting | State::Main | State::Solo(_) | State::Asking | State::Rejoining => {}
-            State::Comparing | State::Sub | State::Waiting | State::Halted => {}
+            State::Comparing | State::Switching(Switch::Draining) | State::Sub | State::Waiting | State::Halted => {}
         }
     }
 
@@ -52,7 +58,7 @@ impl Failover {
         match register.holder {
             Holder::Solo { server } if server == self.me => self.act_on_own_solo(register, view, fx),
             Holder::Pair { main } if main == self.me => self.act_on_own_pair(register, view, fx),
-            Holder::Pair { .. } if self.intends(&register) => self.enter_as_sub(register, view, fx),
+            Holder::Pair { .. } if self.intends(&register) => self.enter_as_intended(register, view, fx),
             Holder::Pair { .. } | Holder::Solo { .. } => self.follow(fx),
         }
     }
@@ -91,20 +97,34 @@ impl Failover {
         fx.push(Effect::Story(if took_over { Story::TookOver(epoch) } else { Story::CarriedOnAlone(epoch) }));
     }
 
-    /// An own Pair request has landed: as X of change 3, or found at boot by a server that holds everything anyway.
-    fn act_on_own_pair(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
+    /// A Pair of which this server is Main: asked for by itself (change 3) or by the Main before it (change 4), or found at boot by a
+    /// server that holds everything anyway.
+    pub(super) fn act_on_own_pair(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
+        if !self.holds(&register, view) {
+            return self.halt(Story::DiskStale, fx);
+        }
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
+        self.disk.intent = None;
         fx.push(Effect::Note(self.disk));
         match self.state {
             State::Solo(Toward::Asked(_)) => self.enter_as_main(register, fx),
             // Wants to be alone by now. Whichever comes first, the raise or the peer's stream, goes on in this epoch or above.
             State::Asking => {
-                fx.push(Effect::Continue { epoch: register.epoch, holder: register.holder });
+                if self.running {
+                    fx.push(Effect::Continue { epoch: register.epoch, holder: register.holder });
+                }
                 self.ask_for_solo(view, fx);
             }
             State::Starting => self.settle(view, fx),
-            State::Solo(_) | State::Rejoining | State::Comparing | State::Main | State::Sub | State::Waiting | State::Halted => {}
+            State::Sub => self.become_main(fx),
+            State::Solo(_)
+            | State::Rejoining
+            | State::Comparing
+            | State::Main
+            | State::Switching(_)
+            | State::Waiting
+            | State::Halted => {}
         }
     }
 
@@ -199,7 +219,7 @@ impl Failover {
         }
     }
 
-    fn fresh_epoch(&self, register: &Register) -> Epoch {
+    pub(super) fn fresh_epoch(&self, register: &Register) -> Epoch {
         register.epoch.max(self.disk.spent).max(self.disk.held.0).next()
     }
 
@@ -209,7 +229,7 @@ impl Failover {
     }
 
     pub(super) fn intends(&self, register: &Register) -> bool {
-        self.disk.intent.is_some_and(|intent| intent.epoch == register.epoch && intent.holder == register.holder)
+        self.disk.intent.is_some_and(|intent| intent.is_same_change(register))
     }
 }
 

@@ -46,11 +46,17 @@ pub enum Event {
     PeerNear,
     /// The follower has stored everything executed before acknowledgements began to need it.
     PeerLevel,
-    PeerIntended(Epoch),
+    /// The peer has noted durably that it will enter the Pair of this register.
+    PeerIntended(Register),
     IntendWanted(Register),
     EnterWanted(Register),
     /// JournalWriter, ReplicationSender or DataUpdater was reborn.
     StorageReborn,
+    /// A person, or this server's own health, wants the Sub to be Main.
+    SwitchoverWanted,
+    /// No more commands are taken, and everything that was executed is stored on both.
+    Drained,
+    SwitchoverTooLong,
     /// This server cannot store any more.
     Sick,
     StopWanted,
@@ -83,6 +89,8 @@ pub enum HoldBy {
     Lease,
     /// The arbiter's grant of a Solo epoch.
     Grant,
+    /// The peer is about to take them: kept while the lease lasts, so that nobody calls into the void, until it announces them.
+    Yield,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,8 +109,7 @@ pub enum StreamVerdict {
 pub enum TellPeer {
     Intend(Register),
     Enter(Register),
-    Intended(Epoch),
-    Entered(Epoch),
+    Intended(Register),
 }
 
 /// What to do, in order.
@@ -132,10 +139,14 @@ pub enum Effect {
     Admit(bool),
     /// Answer to the last [`Event::StreamWanted`].
     Stream(StreamVerdict),
+    /// Whether DataUpdater takes commands; `false` asks for [`Event::Drained`].
+    TakeCommands(bool),
     /// From now on, tell when the peer has stored all that is executed now.
     WatchLevel,
     Tell(TellPeer),
     Addresses(AddressSet, HoldBy),
+    /// End every client's session: whoever is cut off connects again, and repeats. Done before the next effect.
+    Dismiss,
     /// Whether this server's echoes extend the peer's leases.
     GrantLeases(bool),
     Story(Story),
@@ -154,6 +165,10 @@ pub enum Story {
     Paired(Role, Epoch),
     Rejoining(Epoch),
     OtherHasNewer,
+    SwitchingOver,
+    /// Main as before; nothing was asked for.
+    SwitchoverGivenUp,
+    HandedOver(Epoch),
     /// The arbiter's register is older than what this disk held: restored or regressed.
     RegisterRegressed,
     /// This disk is not the one that the arbiter knows, or it lacks entries that were recorded.

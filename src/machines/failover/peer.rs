@@ -7,14 +7,20 @@ impl Failover {
     pub(super) fn hear(&mut self, standing: Standing, view: &View, fx: &mut Vec<Effect>) {
         self.peer = Some(standing);
         let deposed = standing.epoch > self.disk.held.0;
+        if let Some(register) = self.hear_of_intent(&standing) {
+            return self.read(register, view, fx);
+        }
         match self.state {
             State::Starting => self.settle(view, fx),
             // The peer's disk holds a newer epoch, so the register does: reading it says who and what.
-            State::Main | State::Sub | State::Comparing | State::Waiting | State::Asking | State::Solo(_) if deposed => {
-                fx.push(Effect::ReadRegister);
-            }
-            State::Main | State::Sub | State::Comparing | State::Waiting | State::Asking | State::Solo(_) => {}
             State::Rejoining | State::Halted => {}
+            State::Main
+            | State::Switching(_)
+            | State::Sub
+            | State::Comparing
+            | State::Waiting
+            | State::Asking
+            | State::Solo(_) => fx.extend(deposed.then_some(Effect::ReadRegister)),
         }
     }
 
@@ -42,7 +48,13 @@ impl Failover {
                     _ => {}
                 }
             }
-            State::Comparing | State::Main | State::Sub | State::Solo(_) | State::Rejoining | State::Halted => {}
+            State::Comparing
+            | State::Main
+            | State::Switching(_)
+            | State::Sub
+            | State::Solo(_)
+            | State::Rejoining
+            | State::Halted => {}
         }
     }
 
@@ -52,7 +64,7 @@ impl Failover {
             self.peer = None;
         }
         match self.state {
-            State::Starting | State::Comparing | State::Main | State::Sub => self.begin_waiting(fx),
+            State::Starting | State::Comparing | State::Main | State::Switching(_) | State::Sub => self.begin_waiting(fx),
             // It was back for a moment, and its leases were extended again.
             State::Waiting => fx.push(Effect::GrantLeases(false)),
             State::Solo(Toward::Level | Toward::Intent(_)) => self.back_to_plain_solo(fx),

@@ -60,10 +60,13 @@ impl Failover {
         if (epoch, holder) == self.disk.held && self.in_sync_pair() && self.lost.is_none() {
             self.become_sub(fx);
             fx.push(Effect::Stream(StreamVerdict::AsSub));
-        } else if let (Some(register), State::Rejoining | State::Starting) = (intended, self.state) {
+        } else if let Some(register) = intended {
             // Its disk holds that epoch, so the register does.
-            self.enter_as_sub(register, view, fx);
+            self.enter_as_intended(register, view, fx);
             // A Main that counts as lost is not followed: its stream would stay open, and nothing would come of it.
+            if self.lost.is_none() {
+                self.become_sub(fx);
+            }
             let entered = self.state == State::Sub;
             fx.push(Effect::Stream(if entered { StreamVerdict::AsSub } else { StreamVerdict::NotNow }));
         } else {
@@ -85,8 +88,16 @@ impl Failover {
         ]);
     }
 
-    /// The register shows exactly what was intended: in sync from now on.
-    pub(super) fn enter_as_sub(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
+    /// The register shows exactly what was intended, by a server that returned or by the Main that wanted it so.
+    pub(super) fn enter_as_intended(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
+        match self.state {
+            State::Rejoining => self.enter_as_sub(register, view, fx),
+            _ => self.step_down(register, view, fx),
+        }
+    }
+
+    /// In sync from now on.
+    fn enter_as_sub(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
         self.disk.intent = None;
@@ -98,20 +109,22 @@ impl Failover {
     }
 
     pub(super) fn note_intent(&mut self, register: Register, fx: &mut Vec<Effect>) {
-        let expected = Holder::Pair { main: self.me.peer() };
-        if self.state != State::Rejoining || register.holder != expected || register.epoch <= self.disk.held.0 {
+        if register.epoch <= self.disk.held.0 {
             return;
         }
-        self.disk.intent = Some(register);
-        fx.extend([Effect::Note(self.disk), Effect::Tell(TellPeer::Intended(register.epoch))]);
+        match (self.state, register.holder) {
+            (State::Rejoining, Holder::Pair { main }) if main != self.me => {
+                self.disk.intent = Some(register);
+                fx.extend([Effect::Note(self.disk), Effect::Tell(TellPeer::Intended(register))]);
+            }
+            (State::Sub, Holder::Pair { main }) if main == self.me => self.intend_to_be_main(register, fx),
+            _ => {}
+        }
     }
 
     pub(super) fn enter_wanted(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
         if self.state == State::Rejoining && self.intends(&register) {
             self.enter_as_sub(register, view, fx);
-        }
-        if (register.epoch, register.holder) == self.disk.held {
-            fx.push(Effect::Tell(TellPeer::Entered(register.epoch)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::{DataId, Digest, Sequence};
 
+mod switchover;
 mod world;
 
 const DATA: [DataId; 2] = [DataId([1; 16]), DataId([2; 16])];
@@ -357,7 +358,7 @@ fn toward_pair(solo: &mut Failover) -> Vec<Effect> {
     assert!(effects.contains(&Effect::Gate(Rule::Both(Epoch(2)))));
     let effects = solo.step(&view(), Event::PeerLevel);
     let intent = effects.iter().find_map(|effect| match effect {
-        Effect::Tell(TellPeer::Intend(register)) => Some(register.epoch),
+        Effect::Tell(TellPeer::Intend(register)) => Some(*register),
         _ => None,
     });
     solo.step(&view(), Event::PeerIntended(intent.expect("tells the intent")))

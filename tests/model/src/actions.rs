@@ -1,9 +1,9 @@
 //! What may happen next, in any order.
 
-use crate::machines::failover::{Effect, Event, Loss, State, Toward};
+use crate::machines::failover::{Effect, Event, Loss, State, Switch, Toward};
 use crate::model::Mode;
 use crate::planted::Planted;
-use crate::world::{Ask, BOTH, World, is_own};
+use crate::world::{Ask, BOTH, Life, World, is_own};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -119,6 +119,7 @@ impl World {
             }
         }
         told.extend((state == State::Comparing && self.left.alarms > 0).then_some(Event::CompareTooLong));
+        told.extend(self.switchover_of(server, life));
         // Timers. What they ask for twice is asked for once: a set of asks, and one read under way.
         told.push(Event::RetryDue);
         let refreshes = self.left.refreshes > 0 || !matches!(life.machine.mode(), Mode::Pair | Mode::Solo);
@@ -126,6 +127,17 @@ impl World {
         let heard = (!life.inbox.is_empty()).then_some(Cause::Heard);
         let read = life.reads.then_some(Cause::Read);
         heard.into_iter().chain(read).chain(told.into_iter().map(Cause::Told)).collect()
+    }
+
+    fn switchover_of(&self, server: usize, life: &Life) -> Option<Event> {
+        let own = &self.servers[server];
+        let on_both = own.synced == own.journal.len() && self.stream == Some(server) && life.peer_stored == own.synced;
+        match life.machine.state() {
+            State::Main if self.left.switchovers > 0 => Some(Event::SwitchoverWanted),
+            State::Switching(Switch::Draining) if on_both => Some(Event::Drained),
+            State::Switching(_) if self.left.alarms > 0 => Some(Event::SwitchoverTooLong),
+            _ => None,
+        }
     }
 
     fn peer_is_gone(&self, server: usize) -> bool {
@@ -143,7 +155,7 @@ impl World {
 
     fn work(&self, server: usize, actions: &mut Vec<Action>) {
         let Some(life) = self.life(server) else { return };
-        if life.run.is_some() && self.left.entries > 0 {
+        if life.run.is_some() && life.takes && self.left.entries > 0 {
             let known = self.issued.min(self.left.commands);
             let new = (self.issued < self.left.commands).then_some(self.issued);
             let commands = (0..known).filter(|command| !life.ids.contains(command)).chain(new);

@@ -13,16 +13,20 @@ const COMPARE_ROUNDS: usize = 8;
 impl World {
     /// Both a Pair, and a command that is sent now is acknowledged.
     pub fn ends_well(&self) -> bool {
+        let has_ended = |world: &Self| {
+            world.breach.is_some() || world.is_a_pair() && world.acknowledged.iter().any(|entry| entry.command == self.issued)
+        };
+        self.without_faults().any(|world| has_ended(&world))
+    }
+
+    /// What comes of it, round by round.
+    pub fn without_faults(&self) -> impl Iterator<Item = Self> {
         let mut world = self.clone();
-        world.left = Bounds { commands: self.issued + 1, entries: u8::MAX, ..Bounds::default() };
-        for round in 1..=ROUNDS {
-            if world.breach.is_some() || world.is_a_pair() && world.acknowledged.iter().any(|entry| entry.command == self.issued)
-            {
-                return true;
-            }
+        world.left = Bounds { commands: self.issued + 1, entries: u8::MAX, refreshes: u8::MAX, ..Bounds::default() };
+        (1..=ROUNDS).map(move |round| {
             world.go_on(round % COMPARE_ROUNDS == 0);
-        }
-        false
+            world.clone()
+        })
     }
 
     /// From the first start of both to where the exploration begins.
@@ -31,6 +35,12 @@ impl World {
         BOTH.into_iter().for_each(|server| self.take(Action::Start(server)));
         while from != From::Boot && !self.is_a_pair() {
             self.go_on(false);
+        }
+        if from == From::Switching {
+            for event in [Event::SwitchoverWanted, Event::Drained] {
+                self.left = Bounds { switchovers: 1, ..Bounds::default() };
+                self.take(Action::Step(0, Cause::Told(event), None));
+            }
         }
         if from == From::TakenOver {
             self.left = Bounds { commands: 1, entries: 1, crashes: 1, ..Bounds::default() };
@@ -60,11 +70,16 @@ impl World {
                     self.take(Action::Step(server, cause, None));
                 }
             }
-            if has_waited_long && self.life(server).is_some_and(|life| life.machine.state() == State::Comparing) {
-                self.take(Action::Step(server, Cause::Told(Event::CompareTooLong), None));
+            let given_up = self.life(server).and_then(|life| match life.machine.state() {
+                State::Comparing => Some(Event::CompareTooLong),
+                State::Switching(_) => Some(Event::SwitchoverTooLong),
+                _ => None,
+            });
+            if let (true, Some(event)) = (has_waited_long, given_up) {
+                self.take(Action::Step(server, Cause::Told(event), None));
             }
             let new = self.left.commands.saturating_sub(1);
-            let is_new = self.life(server).is_some_and(|life| life.run.is_some() && !life.ids.contains(&new));
+            let is_new = self.life(server).is_some_and(|life| life.run.is_some() && life.takes && !life.ids.contains(&new));
             if is_new && self.is_a_pair() && self.left.entries > 0 {
                 self.take(Action::Execute(server, new));
             }

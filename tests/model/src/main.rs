@@ -21,10 +21,10 @@ struct Args {
     /// Plant this bug, by its name; the exit code is 0 if it is found.
     #[arg(long, value_name = "BUG", conflicts_with = "deep", value_parser = planted)]
     planted: Option<Planted>,
-    /// Only this beginning, with the bounds given: boot, pair or taken-over.
+    /// Only this beginning, with the bounds given: boot, pair, switching or taken-over.
     #[arg(long, value_name = "BEGINNING", conflicts_with_all = ["deep", "planted"], value_parser = beginning)]
     from: Option<From>,
-    /// As NAME=NUMBER, separated by commas: commands, entries, crashes, rebirths, alarms, breaks, lost_answers, late, refreshes, rollbacks, epochs.
+    /// As NAME=NUMBER, separated by commas: commands, entries, crashes, rebirths, alarms, breaks, lost_answers, late, refreshes, rollbacks, switchovers, epochs.
     #[arg(long, value_name = "BOUNDS", requires = "from", value_parser = bounds, default_value = "")]
     bounds: Bounds,
 }
@@ -38,8 +38,9 @@ fn beginning(name: &str) -> Result<From, String> {
     match name {
         "boot" => Ok(From::Boot),
         "pair" => Ok(From::Pair),
+        "switching" => Ok(From::Switching),
         "taken-over" => Ok(From::TakenOver),
-        _ => Err("it is boot, pair or taken-over".into()),
+        _ => Err("it is boot, pair, switching or taken-over".into()),
     }
 }
 
@@ -59,7 +60,11 @@ fn main() -> ExitCode {
         (Some(bug), _) if explore(&Run::planted(bug)).is_err() => return ExitCode::SUCCESS,
         (Some(_), _) => return ExitCode::FAILURE,
         (None, Some(from)) => {
-            vec![Run { name: "as given", pair: Pair { bounds: args.bounds, from, ..Pair::default() }, states: None }]
+            vec![Run {
+                name: "as given",
+                pair: Pair { bounds: args.bounds, from, ends_well: args.bounds.rollbacks == 0, planted: None },
+                states: None,
+            }]
         }
         (None, None) if args.deep => [Run::tested(), Run::deep()].concat(),
         (None, None) => Run::tested(),
@@ -88,15 +93,27 @@ fn explore(run: &Run) -> Result<(), Broken> {
     let broken = [KEPT, ENDS_WELL].into_iter().find_map(|property| checker.discovery(property).map(|path| (property, path)));
     let Some((property, path)) = broken else { return Ok(()) };
     println!("broken: {property}");
+    let last = path.last_state().clone();
     print_way(path);
+    match property {
+        ENDS_WELL => last.without_faults().enumerate().for_each(|(round, world)| print_round(round, &world)),
+        _ => println!("{:?}", last.breach),
+    }
     Err(Broken)
 }
 
+fn print_round(round: usize, world: &duplex_model::World) {
+    println!(
+        "without faults, round {round}: {:?}, register {:?} {:?}",
+        world.states(),
+        world.register.epoch,
+        world.register.holder
+    );
+}
+
 fn print_way(path: Path<duplex_model::World, duplex_model::Action>) {
-    let last = path.last_state().clone();
     for (number, (world, action)) in path.into_vec().into_iter().enumerate() {
         println!("{number:>3}. {:?}, register {:?} {:?}", world.states(), world.register.epoch, world.register.holder);
         action.into_iter().for_each(|action| println!("     {action:?}"));
     }
-    println!("{:?}", last.breach);
 }

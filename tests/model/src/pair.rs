@@ -29,6 +29,8 @@ pub struct Bounds {
     pub refreshes: u8,
     /// Disks that are set back to the day of their installation, once the arbiter has recorded more.
     pub rollbacks: u8,
+    /// A Main that is told to give its role to its Sub.
+    pub switchovers: u8,
     /// No server asks for an epoch above this one.
     pub epochs: u64,
 }
@@ -50,6 +52,7 @@ impl Bounds {
             "late" => &mut self.late,
             "refreshes" => &mut self.refreshes,
             "rollbacks" => &mut self.rollbacks,
+            "switchovers" => &mut self.switchovers,
             "epochs" => {
                 self.epochs = number;
                 return Ok(());
@@ -78,6 +81,8 @@ pub enum From {
     Boot,
     #[default]
     Pair,
+    /// A, the Main, is asked to give its role to B; B was told to note its intent.
+    Switching,
     /// A, the Main, stored a command that never travelled, and crashed; B took over and is Solo; A has just been started again.
     TakenOver,
 }
@@ -114,6 +119,9 @@ impl Model for Pair {
             // Without these, "kept" could mean that nothing happens.
             Property::sometimes("a command is acknowledged", |_, world: &World| !world.acknowledged.is_empty()),
             Property::sometimes("the other server takes over", |_, world: &World| is_solo(world, 1)),
+            Property::sometimes("the other server is made Main", |_, world: &World| {
+                world.life(1).is_some_and(|life| life.machine.state() == State::Main)
+            }),
             Property::sometimes("two that were not a pair are one again", |_, world: &World| {
                 world.is_a_pair() && world.register.epoch.0 > 1
             }),

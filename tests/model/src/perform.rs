@@ -52,7 +52,10 @@ impl World {
         let is_gone = self.life(1 - server).is_none();
         match cause {
             Cause::Told(Event::PeerLost(_)) if !is_gone => self.left.alarms -= 1,
-            Cause::Told(Event::CompareTooLong) => self.left.alarms = self.left.alarms.saturating_sub(1),
+            Cause::Told(Event::SwitchoverWanted) => self.left.switchovers -= 1,
+            Cause::Told(Event::CompareTooLong | Event::SwitchoverTooLong) => {
+                self.left.alarms = self.left.alarms.saturating_sub(1)
+            }
             Cause::Told(Event::RefreshDue) => self.left.refreshes = self.left.refreshes.saturating_sub(1),
             _ => {}
         }
@@ -130,11 +133,12 @@ impl World {
                 }
             }
             Effect::Stream(verdict) => self.open_stream(server, verdict),
+            Effect::TakeCommands(takes) => life.takes = takes,
             Effect::WatchLevel => life.level_mark = Some(self.servers[server].journal.len()),
             Effect::Tell(tell) => self.tell(server, tell),
             Effect::GrantLeases(granting) => life.granting = granting,
             Effect::Exit(_) => self.end_life(server, Unsynced::Survives),
-            Effect::Addresses(..) | Effect::Story(_) => {}
+            Effect::Addresses(..) | Effect::Dismiss | Effect::Story(_) => {}
         }
     }
 
@@ -152,9 +156,7 @@ impl World {
         match tell {
             TellPeer::Intend(register) => self.push(1 - server, Event::IntendWanted(register)),
             TellPeer::Enter(register) => self.push(1 - server, Event::EnterWanted(register)),
-            TellPeer::Intended(epoch) => self.push(1 - server, Event::PeerIntended(epoch)),
-            // Told for the log.
-            TellPeer::Entered(_) => {}
+            TellPeer::Intended(register) => self.push(1 - server, Event::PeerIntended(register)),
         }
     }
 
@@ -368,6 +370,7 @@ impl Life {
             rule: Rule::Closed,
             admits: false,
             run: None,
+            takes: true,
             sends: false,
             peer_stored: 0,
             level_mark: None,

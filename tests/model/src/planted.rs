@@ -1,6 +1,6 @@
 //! Bugs to plant: each leaves out one rule, around the machine or in the world beside it. What is clean means little unless these are found.
 
-use crate::machines::failover::{Effect, Event, Failover, Rule, State, StreamVerdict, Toward, View};
+use crate::machines::failover::{Effect, Event, Failover, Rule, State, StreamVerdict, Switch, Toward, View};
 use crate::model::{Coordination, Holder, Position, Standing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +42,16 @@ pub enum Planted {
     PairBeforeLevel,
     /// Journals are compared by their lengths.
     ComparesByNumber,
+    /// Two servers that agree on a switchover do not ask the arbiter.
+    SwitchWithoutArbiter,
+    /// A Sub that has noted its intent is Main from then on.
+    IntentEntitles,
+    /// The peer's word on one intent is taken for its word on another of the same epoch.
+    AnyIntentWillDo,
 }
 
 impl Planted {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::SoloBeforeGrant,
         Self::OwnJournalIsNoCondition,
         Self::NoNeedBeforePair,
@@ -64,6 +70,9 @@ impl Planted {
         Self::ReturningServerAsks,
         Self::PairBeforeLevel,
         Self::ComparesByNumber,
+        Self::SwitchWithoutArbiter,
+        Self::IntentEntitles,
+        Self::AnyIntentWillDo,
     ];
 
     pub fn at_start(planted: Option<Self>, disk: &Coordination, mut effects: Vec<Effect>) -> Vec<Effect> {
@@ -86,7 +95,22 @@ impl Planted {
         let (view, heard) = planted.heard(machine, view, event);
         let mut effects = machine.step(&view, heard);
         planted.change(before, &disk, machine, event, &mut effects);
+        if let Some(believed) = planted.believed(before, machine.state(), event) {
+            effects.retain(|effect| !matches!(effect, Effect::Ask { .. }));
+            effects.extend(machine.step(&view, believed));
+        }
         effects
+    }
+
+    /// What it takes for the register's word besides.
+    fn believed(self, before: State, after: State, event: Event) -> Option<Event> {
+        match (self, before, event, after) {
+            (Self::SwitchWithoutArbiter, State::Switching(Switch::Intent(_)), _, State::Switching(Switch::Asked(wanted))) => {
+                Some(Event::Landed(wanted))
+            }
+            (Self::IntentEntitles, State::Sub, Event::IntendWanted(register), _) => Some(Event::Register(register)),
+            _ => None,
+        }
     }
 
     /// What the machine is made to believe.
@@ -104,6 +128,12 @@ impl Planted {
             (Self::SoloComparedAsPair, Event::PeerSays(standing)) if machine.state() == State::Starting => {
                 (view, Event::PeerSays(Standing { epoch, holder, ..standing }))
             }
+            (Self::AnyIntentWillDo, Event::PeerIntended(_)) => match machine.state() {
+                State::Solo(Toward::Intent(wanted)) | State::Switching(Switch::Intent(wanted)) => {
+                    (view, Event::PeerIntended(wanted))
+                }
+                _ => (view, event),
+            },
             _ => (view, event),
         }
     }

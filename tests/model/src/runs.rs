@@ -23,6 +23,7 @@ const ONE: Bounds = Bounds {
     late: 0,
     refreshes: 0,
     rollbacks: 0,
+    switchovers: 0,
     epochs: 3,
 };
 const TWO: Bounds = Bounds { commands: 2, entries: 2, ..ONE };
@@ -45,6 +46,12 @@ impl Run {
             run("a false alarm and a broken stream", From::Pair, Bounds { breaks: 1, alarms: 1, epochs: 2, ..ONE }, 120_807),
             run("a false alarm and late news", From::Pair, Bounds { late: 1, alarms: 1, epochs: 2, ..ONE }, 218_279),
             run("a disk set back", From::Pair, Bounds { rollbacks: 1, refreshes: 1, epochs: 2, ..ONE }, 18_555),
+            run("a switchover", From::Pair, Bounds { switchovers: 1, epochs: 2, ..ONE }, 0),
+            run("a switchover and a lost answer", From::Pair, Bounds { switchovers: 1, lost_answers: 1, epochs: 2, ..ONE }, 0),
+            run("a switchover and a broken stream", From::Pair, Bounds { switchovers: 1, breaks: 1, epochs: 2, ..ONE }, 0),
+            run("a switchover and a rebirth", From::Pair, Bounds { switchovers: 1, rebirths: 1, epochs: 2, ..ONE }, 0),
+            run("a switchover and a false alarm", From::Pair, Bounds { switchovers: 1, alarms: 1, epochs: 2, ..ONE }, 0),
+            run("a crash in a switchover", From::Switching, Bounds { crashes: 1, epochs: 2, ..ONE }, 0),
             run("return with two commands", From::TakenOver, Bounds { commands: 2, ..ONE }, 71_936),
             run("return and late news", From::TakenOver, Bounds { late: 1, ..ONE }, 499_880),
             run("return and a broken stream", From::TakenOver, Bounds { breaks: 1, ..ONE }, 174_646),
@@ -61,6 +68,9 @@ impl Run {
         };
         vec![
             run("deep: a rebirth and a false alarm", From::Pair, Bounds { rebirths: 1, alarms: 1, epochs: 2, ..TWO }),
+            run("deep: a crash in a switchover", From::Switching, Bounds { crashes: 1, ..ONE }),
+            run("deep: a switchover and a crash", From::Pair, Bounds { switchovers: 1, crashes: 1, epochs: 2, ..ONE }),
+            run("deep: a switchover, late news", From::Pair, Bounds { switchovers: 1, late: 1, alarms: 1, epochs: 2, ..ONE }),
             run("deep: two crashes", From::Pair, Bounds { crashes: 2, epochs: 2, ..ONE }),
             run("deep: a false alarm and late news", From::Pair, Bounds { late: 1, alarms: 1, ..ONE }),
             run("deep: return, a crash", From::TakenOver, Bounds { crashes: 1, epochs: 4, ..ONE }),
@@ -90,7 +100,12 @@ impl Run {
             Planted::ReadWithoutEcho | Planted::ArbiterOverwrites => (From::Pair, Bounds { alarms: 2, ..ONE }),
             Planted::RunOutlivesItsWriter => (From::Pair, Bounds { rebirths: 1, crashes: 1, epochs: 2, ..TWO }),
             Planted::ArbiterForgets => (From::Pair, Bounds { crashes: 2, epochs: 4, ..ONE }),
+            Planted::SwitchWithoutArbiter => (From::Pair, Bounds { switchovers: 1, alarms: 1, ..ONE }),
+            Planted::IntentEntitles => (From::Pair, Bounds { switchovers: 1, alarms: 1, ..ONE }),
+            Planted::AnyIntentWillDo => (From::Pair, Bounds { switchovers: 1, crashes: 1, ..ONE }),
         };
-        Self { name: "planted", pair: Pair { bounds, from, ends_well: false, planted: Some(bug) }, states: None }
+        // What these break is that a pair comes of it.
+        let ends_well = matches!(bug, Planted::SwitchWithoutArbiter | Planted::IntentEntitles | Planted::AnyIntentWillDo);
+        Self { name: "planted", pair: Pair { bounds, from, ends_well, planted: Some(bug) }, states: None }
     }
 }

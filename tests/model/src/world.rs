@@ -37,6 +37,8 @@ pub struct Life {
     pub admits: bool,
     /// DataUpdater numbers entries in this epoch.
     pub run: Option<Epoch>,
+    /// DataUpdater takes commands.
+    pub takes: bool,
     /// ReplicationSender has a run and wants its stream open.
     pub sends: bool,
     /// Up to here the peer has told to have stored, in this stream.

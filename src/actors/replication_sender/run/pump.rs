@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use slog::debug;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Ended, Run};
@@ -157,12 +156,8 @@ impl<A: Application> Run<A> {
                 Err(Ended::Refused(LinkRefusal::StreamOld { ours: self.stream, theirs: stream }))
             }
             ToHolder::Stored { frame, stored, applied, .. } => self.stored(frame, stored, applied, measures),
-            ToHolder::Intended { epoch, .. } => {
-                self.neighbours.news.do_send(StreamNews::Intended(epoch));
-                Ok(())
-            }
-            ToHolder::Entered { epoch, .. } => {
-                debug!(self.log, "the peer entered the pair"; "epoch" => epoch.0);
+            ToHolder::Intended { register, .. } => {
+                self.neighbours.news.do_send(StreamNews::Intended(register));
                 Ok(())
             }
             ToHolder::Refused { why, .. } => Err(Ended::Refused(why)),
@@ -222,7 +217,7 @@ fn order_frame(stream: StreamNo, order: TellPeer) -> Option<ToPeer> {
     match order {
         TellPeer::Intend(register) => Some(ToPeer::Intend { stream, register }),
         TellPeer::Enter(register) => Some(ToPeer::Enter { stream, register }),
-        // A follower's words.
-        TellPeer::Intended(_) | TellPeer::Entered(_) => None,
+        // A follower's word.
+        TellPeer::Intended(_) => None,
     }
 }

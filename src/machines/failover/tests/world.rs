@@ -30,6 +30,7 @@ struct Box {
     /// DataUpdater may run under this epoch.
     run: Option<Epoch>,
     holds_stream: bool,
+    takes: bool,
     watch_level: Option<usize>,
     granting: bool,
     told_standing: Option<Standing>,
@@ -67,6 +68,7 @@ impl World {
             admits: false,
             run: None,
             holds_stream: false,
+            takes: true,
             watch_level: None,
             granting: true,
             told_standing: None,
@@ -104,7 +106,7 @@ impl World {
         let gone = &mut self.boxes[index];
         (gone.machine, gone.run, gone.rule, gone.admits) = (None, None, Rule::Closed, false);
         gone.events.clear();
-        gone.watch_level = None;
+        (gone.watch_level, gone.takes) = (None, true);
         gone.told_standing = None;
         self.end_stream();
     }
@@ -171,11 +173,12 @@ impl World {
                 }
             }
             Effect::Stream(verdict) => self.open_stream(index, verdict),
+            Effect::TakeCommands(takes) => own.takes = takes,
             Effect::WatchLevel => own.watch_level = Some(own.journal.len()),
             Effect::Tell(tell) => self.tell(index, tell),
             Effect::GrantLeases(granting) => own.granting = granting,
             Effect::Exit(_) => self.crash(index),
-            Effect::Addresses(..) | Effect::Story(_) => {}
+            Effect::Addresses(..) | Effect::Dismiss | Effect::Story(_) => {}
         }
     }
 
@@ -186,8 +189,7 @@ impl World {
         let event = match tell {
             TellPeer::Intend(register) => Event::IntendWanted(register),
             TellPeer::Enter(register) => Event::EnterWanted(register),
-            TellPeer::Intended(epoch) => Event::PeerIntended(epoch),
-            TellPeer::Entered(_) => return,
+            TellPeer::Intended(register) => Event::PeerIntended(register),
         };
         self.boxes[1 - index].events.push_back(event);
     }
@@ -225,7 +227,8 @@ impl World {
     /// A command, if this server would execute one; acknowledged as soon as its rule allows.
     fn execute(&mut self, index: usize) {
         let Some(epoch) = self.boxes[index].run else { return };
-        if self.boxes[index].rule == Rule::Closed || self.boxes[index].machine.is_none() {
+        let own = &self.boxes[index];
+        if own.rule == Rule::Closed || !own.takes || own.machine.is_none() {
             return;
         }
         let last = self.end(index);
@@ -247,6 +250,9 @@ impl World {
             self.boxes[1 - holder].journal.push(next);
         }
         self.acknowledge(holder);
+        if !self.boxes[holder].takes && self.boxes[holder].journal.len() == self.boxes[1 - holder].journal.len() {
+            self.boxes[holder].events.push_back(Event::Drained);
+        }
         let level = self.boxes[holder].watch_level.is_some_and(|mark| self.boxes[1 - holder].journal.len() >= mark);
         if level {
             self.boxes[holder].watch_level = None;

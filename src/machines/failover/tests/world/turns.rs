@@ -80,6 +80,8 @@ impl World {
             22 if self.dice.roll(5) == 0 => self.arbiter_away = !self.arbiter_away,
             22 if self.dice.roll(4) == 0 => self.step(index, Event::StorageReborn),
             23 if self.dice.roll(4) == 0 => self.end_stream(),
+            23 => self.step(index, Event::SwitchoverWanted),
+            20 if self.dice.roll(20) == 0 => self.step(index, Event::SwitchoverTooLong),
             _ => {}
         }
     }
@@ -112,6 +114,7 @@ impl World {
                 self.want_stream(index);
                 self.step(index, Event::RetryDue);
                 self.step(index, Event::RefreshDue);
+                self.step(index, Event::SwitchoverTooLong);
                 self.execute(index);
             }
             self.land_one();
