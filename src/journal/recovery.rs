@@ -165,6 +165,21 @@ fn open_segments(files: &dyn Files, firsts: &[Sequence], data_id: DataId) -> Res
 
 /// Walks the open segment to its last whole record, and tells a torn end from a record that was stored once.
 pub(crate) fn find_end(files: &dyn Files, segment: &Segment) -> Result<End, JournalError> {
+    let mut suspected = None;
+    loop {
+        let (end, misfit) = walk_to_end(files, segment)?;
+        let lost = end.position.sequence.next();
+        if misfit != Misfit::Chain && !lost_record_was_stored(files, segment, end.offset, lost)? {
+            return Ok(end);
+        }
+        // Between two looks a writer may have gone on, and what came last is seen first. It wrote what was lacking before that.
+        if suspected.replace(end.offset) == Some(end.offset) {
+            return Err(corrupt(files, &segment.name, lost, end.offset, misfit.reason()));
+        }
+    }
+}
+
+fn walk_to_end(files: &dyn Files, segment: &Segment) -> Result<(End, Misfit), JournalError> {
     let mut walk = segment.walk();
     let misfit = loop {
         if let Err(misfit) = walk.next().map_err(failed("read", files, &segment.name))? {
@@ -172,16 +187,12 @@ pub(crate) fn find_end(files: &dyn Files, segment: &Segment) -> Result<End, Jour
         }
     };
     let (offset, position) = (walk.offset, walk.previous);
-    let lost = position.sequence.next();
-    if misfit == Misfit::Chain || lost_record_was_stored(files, segment, offset, lost)? {
-        return Err(corrupt(files, &segment.name, lost, offset, misfit.reason()));
-    }
     let torn = matches!(misfit, Misfit::Length | Misfit::Checksum).then(|| Torn {
         file: segment.name.clone(),
         offset,
         reason: misfit.reason(),
     });
-    Ok(End { position, offset, torn })
+    Ok((End { position, offset, torn }, misfit))
 }
 
 fn lost_record_was_stored(files: &dyn Files, segment: &Segment, offset: u64, lost: Sequence) -> Result<bool, JournalError> {

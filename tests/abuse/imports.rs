@@ -72,3 +72,21 @@ fn a_row_that_the_service_refuses_is_named_and_left_out_if_wished_and_a_rerun_re
 
     assert_eq!(summary(&import(&pair, &rows, &["--skip-bad"])), [json!(2), json!(2), json!(1)]);
 }
+
+/// The same people in another file: nothing of it is an earlier run of this one.
+#[test]
+fn rows_that_another_file_brought_in_are_told_as_such_and_not_taken_for_an_earlier_run() {
+    let pair = Pair::at_work();
+    let rows = rows_of(256, None);
+    // A command of its own, whole.
+    let mut rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    assert_eq!(summary(&import(&pair, &rows, &[])), [json!(256), json!(0), json!(0)]);
+    rows.push("山田 増,ヤマダ ゾウ,1980-01-02,Z1,5");
+
+    assert_eq!(summary(&import(&pair, &rows, &["--check-only"])), [json!(0), json!(256), json!(0)]);
+    let refused = import(&pair, &rows, &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("line 2: CARD_IN_USE") && said.contains("nothing was imported"), "{said}");
+    assert_eq!(summary(&import(&pair, &rows, &["--skip-bad"])), [json!(1), json!(0), json!(256)]);
+}

@@ -233,3 +233,17 @@ fn a_refusal_that_rests_on_no_data_names_no_position() {
     let refused = said("deposit");
     assert!(refused.starts_with("deposit: refused at 1/") && refused.contains(", stored on both CARD_STOPPED: "), "{refused}");
 }
+
+/// A file that begins as a terminal does: what the greeting tells goes with everything after it.
+#[test]
+fn a_file_that_greets_by_itself_knows_the_rate_table_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(vec![Act::Answer, Act::Answer]);
+    let file = directory.path().join("orders.jsonl");
+    std::fs::write(&file, format!("{{\"command\":\"hello\"}}\n{DEPOSIT}\n")).unwrap();
+    let output = terminal(&service, directory.path(), &["--file", file.to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let requests: Vec<Arrived> = service.arrived.try_iter().collect();
+    assert_eq!(requests.len(), 2, "no second greeting");
+    assert!(requests[1].request["rate_table_ver"].is_number(), "{}", requests[1].request);
+}

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use duplex::journal::files::Lock;
 use duplex::journal::model_disk::ModelDisk;
-use duplex::journal::{Disk, DiskFile, Files, Journal};
+use duplex::journal::{Disk, DiskFile, Files, Journal, scan};
 use duplex::model::{Position, Sequence};
 
 use super::{DATA_ID, limits, positions, store};
@@ -48,6 +49,15 @@ impl Interrupted {
 
     fn file(&self, file: io::Result<Arc<dyn DiskFile>>) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(InterruptedFile { file: file?, meanwhile: Arc::clone(&self.meanwhile) }))
+    }
+
+    /// Before the reading after so many others.
+    fn before_reading(&self, number: u32, act: impl FnOnce() + Send + 'static) {
+        let disk = self.clone();
+        match number.checked_sub(1) {
+            None => self.before_the_next(Kind::Read, act),
+            Some(left) => self.before_the_next(Kind::Read, move || disk.before_reading(left, act)),
+        }
     }
 }
 
@@ -169,4 +179,24 @@ fn a_segment_that_an_earlier_life_still_prepares_is_none_of_the_present_one() {
     let end = store(&mut journal, 1, 40).expect("rolled over into segments of its own");
     drop(journal);
     assert_eq!(disk.open().end(), end);
+}
+
+/// An audit of a server at work: what is written between two looks is no proof that something before it is gone.
+#[test]
+fn records_that_come_in_the_middle_of_a_scan_are_not_taken_for_a_loss() {
+    // One file, which takes far fewer looks.
+    for looks in 0..8 {
+        let disk = Interrupted::new();
+        let mut journal = disk.open();
+        store(&mut journal, 1, 3).expect("stored");
+        disk.before_reading(looks, move || {
+            // The second one says that the first had been stored.
+            for _ in 0..2 {
+                store(&mut journal, 1, 1).expect("stored");
+            }
+        });
+        let scanned = scan(&(Arc::new(disk.clone()) as Disk), Sequence(0), |_, _| ControlFlow::Continue(()));
+        let scanned = scanned.unwrap_or_else(|error| panic!("after {looks} looks: {error}")).expect("a journal is there");
+        assert!(scanned.end.sequence >= Sequence(3), "after {looks} looks: {scanned:?}");
+    }
 }

@@ -114,6 +114,14 @@ impl Desk {
     /// As [`Self::settle`]; the service refuses this terminal.
     pub async fn hello(&mut self) -> Result<Greeting, NotAdmitted> {
         let heard = self.accepted("hello", "{}").await?;
+        Ok(self.heed(&heard)?)
+    }
+
+    /// Keeps what an accepted `hello` tells: the version of the rate table and the business day.
+    ///
+    /// # Errors
+    /// It is no answer to `hello`.
+    pub fn heed(&mut self, heard: &Heard) -> Result<Greeting, Failure> {
         let greeting: Greeting = serde_json::from_value(heard.whole["body"].clone())
             .map_err(|e| Failure::failed(format!("cannot read the answer to hello: {e}")))?;
         self.terminal.rate_table_ver = Some(greeting.rate_table.version);

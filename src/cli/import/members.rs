@@ -67,7 +67,8 @@ Member numbers (会員番号) are given by the service and not accepted.";
 struct Summary {
     rows: u64,
     imported: u64,
-    /// Of `imported`: found already applied by an earlier run.
+    /// Of `imported`: found already applied by an earlier run. Where nothing was to be imported: rows whose card and person are there,
+    /// by this file or by another.
     already: u64,
     skipped: u64,
     seconds: f64,
@@ -119,7 +120,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         if asked.refused > 0 && !args.skip_bad {
             return Err(asked.mistakes(args, rows));
         }
-        if args.check_only { Ok(Summary { skipped: bad + asked.refused, ..only_checked }) } else { sending.run().await }
+        let looked = Summary { already: asked.present, skipped: bad + asked.refused, ..only_checked };
+        if args.check_only { Ok(looked) } else { sending.run().await }
     })?;
     if args.json { print_json(&summary) } else { print_line(&summary.to_string()) }
 }
@@ -201,6 +203,8 @@ fn turned_away(args: &Args, rows: u64, why: NotAdmitted) -> Failure {
 /// What the service said of all rows.
 #[derive(Debug, Default)]
 struct Asked {
+    /// There already, from the start of the file on.
+    present: u64,
     refused: u64,
     /// The first [`BAD_ROWS_SHOWN_MAX`] of them.
     shown: Vec<Refused>,
@@ -216,7 +220,7 @@ impl Asked {
     }
 
     fn mistakes(&self, args: &Args, rows: u64) -> Failure {
-        let Self { refused, shown } = self;
+        let Self { refused, shown, .. } = self;
         let told = match args.json {
             true => print_json(&Mistakes { rows, bad_rows: *refused, refused: shown, ..Mistakes::default() }),
             false => Ok(()),
@@ -251,6 +255,10 @@ impl Sending<'_> {
             let verdict: Verdict = serde_json::from_value(heard.whole["body"].clone())
                 .map_err(|e| Failure::failed(format!("cannot read the answer to import_members: {e}")))?;
             begun &= verdict.present.len() == batch.rows.len();
+            if begun && asked.present == 0 && !self.args.check_only {
+                begun = self.was_sent(&batch).await?;
+            }
+            asked.present += if begun { batch.rows.len() as u64 } else { 0 };
             let present = verdict.present.into_iter().filter(|_| !begun).map(RefusedRow::present);
             for bad in verdict.refused.into_iter().chain(present) {
                 asked.hear(batch.rows.get(bad.row).map_or(0, |line| line.line), bad);
@@ -263,6 +271,19 @@ impl Sending<'_> {
             eprintln!("and {unseen} more");
         }
         Ok(asked)
+    }
+
+    /// Whether it was this file that brought these rows in, all of which are there. Sent again, its own command is answered as it was;
+    /// another one is refused, for the same cards cannot be lent twice.
+    async fn was_sent(&mut self, batch: &Batch) -> Result<bool, Failure> {
+        for attempt in 0..ATTEMPTS_MAX {
+            let id = command_id_of(self.source.command_id(batch.first(), attempt));
+            let heard = self.desk.settle(&id, "import_members", &batch.body()).await?;
+            if !heard.answer.repeated || heard.answer.status == Status::Ok {
+                return Ok(heard.answer.status == Status::Ok);
+            }
+        }
+        Ok(false)
     }
 
     /// Sends the rows in their order, one command after the other: member numbers follow the file.
@@ -328,7 +349,9 @@ impl std::fmt::Display for Summary {
         let Self { rows, imported, already, skipped, seconds, checked_only, unasked } = self;
         if *checked_only {
             let asked = if *unasked { "; the service was not asked: no business day is open" } else { "" };
-            return write!(f, "{rows} rows checked, {} can be imported, {skipped} are bad{asked}", rows - skipped);
+            let there = if *already > 0 { format!(", {already} are there already") } else { String::new() };
+            let importable = rows - skipped - already;
+            return write!(f, "{rows} rows checked, {importable} can be imported{there}, {skipped} are bad{asked}");
         }
         write!(f, "{imported} of {rows} rows imported in {seconds:.1} s ({already} were there already, {skipped} left out)")
     }

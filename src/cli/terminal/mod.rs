@@ -185,6 +185,9 @@ impl Session {
             self.outstanding.forget()?;
         }
         let heard = settled?;
+        if order.command == "hello" && heard.answer.status == Status::Ok {
+            self.desk.heed(&heard)?;
+        }
         self.show(&order.command, &heard)
     }
 
