@@ -14,7 +14,7 @@ pub use application::{Application, Bad, Draft, Request, Response, Row, Rows, Sta
 pub use coordination::Coordination;
 pub use entry::{CommandId, CommandRecord, Entry, Fingerprint, Image, Sealed, SharedEntry, TerminalId};
 pub use register::{DataId, Holder, Register};
-pub use standing::{BeatNo, BootNonce, Heartbeat, Standing};
+pub use standing::{BeatNo, BootNonce, Complaints, Heartbeat, Standing};
 
 /// One of the two boxes. Which of them is Main is a role, not an identity; `A` is the one that `duplex init` names first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

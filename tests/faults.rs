@@ -123,6 +123,7 @@ impl Stage {
             Story::PeerCatchesUp => return self.fail_while_the_peer_catches_up(target),
             Story::IsAskedOverHttp => return self.ask_over_http(target),
             Story::IsStopped => return self.stop(target),
+            Story::SwitchesOver => self.switch_over(),
             Story::LosesItsJournal => self.hide_the_journal(target),
         }
         Ok(())
@@ -206,6 +207,13 @@ impl Stage {
         self.pair.server(target).signal(Signal::SIGTERM);
         let status = self.pair.server(target).ended(PATIENCE).ok_or("it was told to stop twice, and goes on")?;
         if status.success() { Ok(()) } else { Err(format!("told to stop, it ended with {status}")) }
+    }
+
+    /// Whether it comes to that is the fault's doing.
+    fn switch_over(&mut self) {
+        thread::sleep(Duration::from_millis(500));
+        let mut order = self.pair.switchover(self.main);
+        order.wait().unwrap();
     }
 
     fn hide_the_journal(&self, target: Which) {

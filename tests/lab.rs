@@ -10,6 +10,8 @@ mod cables;
 mod checker;
 #[path = "lab/deaths.rs"]
 mod deaths;
+#[path = "lab/illness.rs"]
+mod illness;
 #[path = "lab/kinds.rs"]
 mod kinds;
 #[path = "lab/load.rs"]

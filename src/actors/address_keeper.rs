@@ -20,40 +20,16 @@ use crate::network::{
     AddressNews, Aliases, ArpFrame, ArpPort, Listening, Neighbours, NetworkError, next_announcement, watch_addresses,
 };
 
+mod addresses;
+
+pub use addresses::ServiceAddresses;
+
 /// Hold these addresses from now on, and only these.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Hold {
     pub set: AddressSet,
     pub by: HoldBy,
-}
-
-/// The pair's service addresses and where they live.
-#[derive(Clone, Debug)]
-pub struct ServiceAddresses {
-    pub interface: String,
-    pub main: Ipv4Addr,
-    pub sub: Ipv4Addr,
-    pub gateway: Option<Ipv4Addr>,
-}
-
-impl ServiceAddresses {
-    fn of(&self, set: AddressSet) -> Vec<Ipv4Addr> {
-        match set {
-            AddressSet::None => vec![],
-            AddressSet::Main => vec![self.main],
-            AddressSet::Sub => vec![self.sub],
-            AddressSet::Both => vec![self.main, self.sub],
-        }
-    }
-
-    fn label(&self, address: Ipv4Addr) -> String {
-        // The kernel wants labels that begin with the interface's name; 15 bytes in all.
-        let suffix = if address == self.main { ":m" } else { ":s" };
-        let room = limits::INTERFACE_NAME_LEN_MAX.saturating_sub(suffix.len());
-        let name: String = self.interface.chars().take(room).collect();
-        if name.len() == self.interface.len() { format!("{name}{suffix}") } else { self.interface.clone() }
-    }
 }
 
 /// What the actor and its task share; both live on one thread.
@@ -194,6 +170,9 @@ impl Keeping {
             }
         }
         let held: Vec<Ipv4Addr> = self.held.iter().map(|held| held.address).collect();
+        // Whether clients could reach this server: asked, because news may be lost.
+        let carrier = self.aliases.carrier(&self.addresses.interface).await.unwrap_or(false);
+        self.board.set_lan_fails(!carrier || self.allowed().iter().any(|address| !held.contains(address)));
         self.shown.update(|view| view.addresses = held);
     }
 

@@ -97,6 +97,7 @@ impl<A: Application> JournalWriter<A> {
         fault::point("journal-writer/group");
         let began = Instant::now();
         self.storage.board.set_syncing_since(Some(clock::now()));
+        fault::point("journal-writer/syncing");
         journal.append(&entries)?;
         let written = Instant::now();
         let stored = journal.sync()?;

@@ -5,26 +5,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture};
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, error, warn};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::lag::PeerLag;
 use super::fault;
 use crate::clock;
-use crate::config::limits;
 use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::{Health, Patience, Reach};
-use crate::machines::paths::{self, News, PathWatch};
-use crate::model::{BeatNo, BootNonce, Heartbeat, Mode, Moment, Role, Sequence, ServerId, Standing};
+use crate::machines::paths::PathWatch;
+use crate::machines::relief::Relief;
+use crate::model::{BeatNo, BootNonce, Complaints, Heartbeat, Mode, Moment, Role, Sequence, ServerId, Standing};
 use crate::telemetry::Metrics;
 use crate::wire::hearing::Hearing;
 use crate::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
 use crate::wire::life::LifeNews;
 use crate::wire::paths::{Path, Paths};
 
+mod illness;
 mod lag;
+mod ways;
 
 /// What heartbeats say from now on.
 #[derive(Message, Clone, Copy, Debug)]
@@ -150,15 +152,11 @@ struct Round {
     hearing: Hearing,
     lag: PeerLag,
     watch: PathWatch,
-    /// What the peer's newest heartbeat said about its journal.
+    /// What the peer's newest heartbeat said about its journal, and what ails it.
     peer_stored: Sequence,
+    peer_complaints: Complaints,
+    relief: Relief,
 }
-
-const PATH_PATIENCE: paths::Patience = paths::Patience {
-    silence_ms: limits::PATH_SILENCE_MS,
-    none_heard_ms: limits::NO_PATH_HEARD_MS,
-    refusals_ms: limits::REFUSED_BEATS_TOLD_MS,
-};
 
 impl Round {
     async fn go(mut self) {
@@ -175,6 +173,7 @@ impl Round {
                     self.tell_standstill(Instant::now() - due);
                     self.beat();
                     self.judge();
+                    self.look_at_own_health();
                     self.look_at_the_paths();
                     // From now, not from when it was due: late ticks must not come in a burst.
                     due = Instant::now() + beat;
@@ -196,42 +195,6 @@ impl Round {
         }
     }
 
-    fn refuse(&mut self, code: &'static str) {
-        debug!(self.log, "refused a heartbeat"; "code" => code);
-        self.metrics.heartbeats.refused(code);
-        if let Some(news) = self.watch.refused(code, clock::now()) {
-            self.tell_of_paths(news);
-        }
-    }
-
-    fn look_at_the_paths(&mut self) {
-        let news = self.watch.look(clock::now(), self.watching.connected.get());
-        if news.is_empty() {
-            return;
-        }
-        news.into_iter().for_each(|news| self.tell_of_paths(news));
-        let silent: Vec<String> = self.watch.silent().map(|path| self.settings.paths[path].name.clone()).collect();
-        self.metrics.heartbeats.silent_paths.set(silent.len() as u64);
-        self.shown.update(|view| view.silent_paths = silent);
-    }
-
-    fn tell_of_paths(&self, news: News) {
-        let name = |path: usize| &self.settings.paths[path].name;
-        match news {
-            News::Silent(path) => {
-                warn!(self.log, "no heartbeat comes on this path; another one still carries them"; "path" => name(path))
-            }
-            News::HeardAgain(path) => info!(self.log, "heartbeats come on this path again"; "path" => name(path)),
-            News::NoneHeard => warn!(
-                self.log,
-                "the peer is connected, but none of its heartbeats is heard on any path: does its process stand still, is their UDP \
-                port let through, is keys/secret the same on both servers?"
-            ),
-            News::NoneHeardIsOver => info!(self.log, "the peer is heard on a path again, or is no longer connected"),
-            News::Refused { code, times } => warn!(self.log, "heartbeats are refused"; "code" => code, "times" => times),
-        }
-    }
-
     /// What follows in the log is then this server's own doing, whatever it says of the other one.
     fn tell_standstill(&self, late: std::time::Duration) {
         if late.as_millis() >= u128::from(self.settings.patience.lease_ms) {
@@ -239,19 +202,9 @@ impl Round {
         }
     }
 
-    /// A disk that does not answer cannot acknowledge: the peer hears it before it would notice, and this server asks for nothing.
-    fn look_at_the_disk(&self) -> bool {
-        let limit_ms = self.settings.patience.silence_ms;
-        let hangs = self.board.syncing_since().is_some_and(|since| clock::now().since(since) >= limit_ms);
-        if self.board.set_disk_hangs(hangs) && hangs {
-            warn!(self.log, "the journal's disk does not answer: the other server is told"; "limit_ms" => limit_ms);
-        }
-        hangs
-    }
-
     fn beat(&mut self) {
         let Some(mut standing) = self.watching.standing.get() else { return };
-        standing.can_acknowledge &= !self.look_at_the_disk();
+        standing.can_acknowledge &= !self.look_at_the_disk() && !self.relief.leaves();
         let number = BeatNo(self.watching.number.get().0 + 1);
         self.watching.number.set(number);
         let grants_lease = {
@@ -260,7 +213,8 @@ impl Round {
             health.grants_lease()
         };
         let (from, boot, stored) = (self.settings.me, self.settings.boot, self.board.stored());
-        let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored };
+        let complaints = self.relief.complaints();
+        let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored, complaints };
         let sent = self.paths.send_to_all(&encode(&beat, &self.settings.key));
         self.metrics.heartbeats.sent.inc_by(sent);
     }
@@ -269,7 +223,7 @@ impl Round {
         if !self.hearing.hear(beat, self.watching.number.get()).counts() {
             return;
         }
-        self.peer_stored = beat.stored;
+        (self.peer_stored, self.peer_complaints) = (beat.stored, beat.complaints);
         self.board.set_peer_said(beat.stored);
         let events = self.watching.health.borrow_mut().heard(clock::now(), beat);
         self.board.set_lease_until(self.watching.health.borrow().lease_until());
@@ -331,8 +285,10 @@ impl Actor for StateMonitor {
             paths,
             hearing: Hearing::new(self.settings.boot),
             lag: PeerLag::default(),
-            watch: PathWatch::new(PATH_PATIENCE, self.settings.paths.len(), clock::now()),
+            watch: PathWatch::new(ways::PATIENCE, self.settings.paths.len(), clock::now()),
             peer_stored: Sequence(0),
+            peer_complaints: Complaints::default(),
+            relief: Relief::new(illness::patience(self.settings.patience.silence_ms)),
         };
         ctx.spawn(round.go().into_actor(self).map(|(), _, _| ()));
     }

@@ -55,6 +55,23 @@ pub const DISMISS_MS: u64 = 500;
 /// How long sessions have for their last bytes before the address may go without them, and how often it is looked.
 pub const DISMISS_LIMIT: Duration = Duration::from_millis(50);
 pub const DISMISS_LOOK: Duration = Duration::from_millis(1);
+/// A sync of the journal is slow from here on: ten times what a disk of the shop takes, and well below the silence that makes a server
+/// count as lost (350 ms), which a disk that hangs reaches.
+pub const SLOW_SYNC_MS: u64 = 150;
+/// So many slow syncs within this time make a slow disk; a cheap one pauses now and then.
+pub const SLOW_SYNCS: usize = 3;
+pub const SLOW_SYNCS_WITHIN_MS: u64 = 10_000;
+/// A store may fail so long before it is a reason to change roles: commands go on meanwhile, 32,768 of them, and a lock ends.
+pub const STORE_ILL_MS: u64 = 5_000;
+/// The same of cable and addresses, without which nobody is served: a plug that is moved to another port takes a second; and an arbiter
+/// that can be reached all the same is heard meanwhile ([`REFRESH_MS`]).
+pub const LAN_ILL_MS: u64 = 2_500;
+/// Nothing ails a server that has not shown anything for so long; a slow disk shows it at most so often.
+pub const WELL_MS: u64 = 2_000;
+pub const WELL_DISK_MS: u64 = 30_000;
+/// No role changes by illness for so long after one that did, doubled while they go on: roles that flap cost more than an ill Main.
+pub const HOLD_MS: u64 = 60_000;
+pub const HOLD_MS_MAX: u64 = 3_600_000;
 /// An address that the peer was about to announce and did not: nobody is served there any more.
 pub const YIELD_LIMIT: Duration = Duration::from_secs(1);
 /// How often DataUpdater looks whether somebody has waited too long, while somebody waits.
@@ -116,6 +133,8 @@ pub const ASK_RETRY_MS: u64 = 100;
 pub const ASK_LIMIT: Duration = Duration::from_millis(1_000);
 /// The register's recorded position is refreshed this often.
 pub const REFRESH_MS: u64 = 2_000;
+/// An arbiter that was not heard for so long is no help: two refreshes and the time that an answer may take.
+pub const ARBITER_SILENT_MS: u64 = 5_000;
 /// The arbiter counts as heard for this long.
 pub const ARBITER_FRESH_MS: u64 = 1_000;
 

@@ -12,7 +12,7 @@ use super::{Console, NoQuery, time_text};
 use crate::clock;
 use crate::config::ReplicationMode;
 use crate::handover::shown::View;
-use crate::model::{Holder, Mode, Role};
+use crate::model::{Complaints, Holder, Mode, Role};
 
 #[derive(Serialize)]
 pub(super) struct Status {
@@ -28,6 +28,8 @@ pub(super) struct Status {
     pub(super) line: Both,
     pub(super) shape: char,
     pub(super) colour: &'static str,
+    /// What ails it.
+    complaints: Complaints,
     peer: Peer,
     arbiter: Arbiter,
     addresses: Vec<Ipv4Addr>,
@@ -59,6 +61,8 @@ struct Peer {
     silent_paths: Vec<String>,
     /// Why this server refuses its stream and stays out, by the code that the README tabulates.
     stays_out: Option<&'static str>,
+    /// What ails it, by its last heartbeat.
+    complaints: Complaints,
     /// Why it counts as lost.
     lost: Option<&'static str>,
 }
@@ -102,6 +106,7 @@ impl Console {
             line: said.line,
             shape: said.shape,
             colour: said.colour,
+            complaints: view.complaints,
             peer: self.peer(&view),
             arbiter: self.arbiter(&view, look),
             since: view.standing.and_then(|_| time_text(view.since)),
@@ -147,6 +152,7 @@ impl Console {
             silence_ms: view.peer_silence_ms,
             silent_paths: view.silent_paths.clone(),
             stays_out: self.parts.board.stays_out(),
+            complaints: view.peer_complaints,
             lost: view.peer_lost,
         }
     }

@@ -38,6 +38,7 @@ pub struct Board {
     applying_fails: AtomicBool,
     journal_is_long: AtomicBool,
     holds_back: AtomicBool,
+    lan_fails: AtomicBool,
     stays_out: Mutex<Option<&'static str>>,
     stored_position: Mutex<Position>,
     applied_position: Mutex<Position>,
@@ -130,6 +131,15 @@ impl Board {
 
     pub fn set_holds_back(&self, holds_back: bool) {
         self.holds_back.store(holds_back, SeqCst);
+    }
+
+    /// Clients do not reach this server: no carrier, or an address that cannot be held.
+    pub fn lan_fails(&self) -> bool {
+        self.lan_fails.load(SeqCst)
+    }
+
+    pub fn set_lan_fails(&self, fails: bool) {
+        self.lan_fails.store(fails, SeqCst);
     }
 
     /// Everything that was executed is stored on both.

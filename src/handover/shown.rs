@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use super::locked;
-use crate::model::{Mode, Moment, Register, Role, Standing, UnixMs};
+use crate::config::limits;
+use crate::model::{Complaints, Mode, Moment, Register, Role, Standing, UnixMs};
 
 #[derive(Debug, Default)]
 pub struct Shown {
@@ -18,6 +19,11 @@ pub struct View {
     /// Wall clock when role, mode or epoch last changed.
     pub since: UnixMs,
     pub peer: Option<Standing>,
+    /// What ails this server, and the peer by its last heartbeat.
+    pub complaints: Complaints,
+    pub peer_complaints: Complaints,
+    /// Ill, and said so to the peer, which shall go on without this server.
+    pub leaves: bool,
     pub peer_silence_ms: u64,
     /// Why the peer counts as lost, if it does; for people.
     pub peer_lost: Option<&'static str>,
@@ -52,6 +58,16 @@ impl Shown {
 
     pub fn update(&self, change: impl FnOnce(&mut View)) {
         change(&mut locked(&self.inner));
+    }
+
+    /// Whether the arbiter answered the last time, and not long ago. Everybody hears it every two seconds.
+    pub fn arbiter_answers(&self, now: Moment) -> bool {
+        let view = locked(&self.inner);
+        view.arbiter_error.is_none() && view.arbiter_heard.is_some_and(|heard| now.since(heard) <= limits::ARBITER_SILENT_MS)
+    }
+
+    pub fn arbiter_heard(&self) -> Option<Moment> {
+        locked(&self.inner).arbiter_heard
     }
 
     pub fn mode(&self) -> Mode {

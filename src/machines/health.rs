@@ -53,8 +53,10 @@ pub struct Health {
     granting: bool,
     granted_until: Moment,
     leases_out_told: bool,
-    /// The peer has not come this far since then.
+    /// The peer has not come this far since then, nor any further at all.
     behind: Option<(Reach, Moment)>,
+    /// What it had stored at the last look.
+    peers_stored: Sequence,
     in_pair: bool,
     /// The peer says since then that nobody is served by it, though this server is in its Pair.
     idle_peer: Option<Moment>,
@@ -78,6 +80,7 @@ impl Health {
             granted_until: now,
             leases_out_told: false,
             behind: None,
+            peers_stored: Sequence(0),
             in_pair: false,
             idle_peer: None,
             loss: None,
@@ -88,6 +91,11 @@ impl Health {
     /// This server's addresses may be held by lease until then.
     pub fn lease_until(&self) -> Moment {
         self.lease_until
+    }
+
+    /// Why the peer counts as lost.
+    pub fn loss(&self) -> Option<Loss> {
+        self.loss
     }
 
     /// Milliseconds since the peer was last heard, or since the start.
@@ -154,9 +162,14 @@ impl Health {
     /// How far the peer is, and how far it should be. Judged only while answers need the peer (`in_pair`): a follower may be far behind.
     /// Whoever is lost by it makes this server leave its Pair, and stays lost until it has reached what was waited for: leaving disproves
     /// nothing.
+    /// One that stores slowly is not lost by it: the pair goes at its pace until [`super::relief`] changes the roles, and flaps otherwise.
     pub fn progress(&mut self, now: Moment, in_pair: bool, wanted: Reach, peers: Reach) {
         let was_in_pair = std::mem::replace(&mut self.in_pair, in_pair);
         let is_lost = self.loss == Some(Loss::NotStoring);
+        let advances = std::mem::replace(&mut self.peers_stored, peers.stored) < peers.stored;
+        if let (Some((_, since)), true, false) = (&mut self.behind, advances, is_lost) {
+            *since = now;
+        }
         let awaited = self.behind.map_or(Reach::default(), |(awaited, _)| awaited);
         let reached = peers.covers(awaited);
         // Frames are no longer waited for out of the pair; that takes back nothing of a loss by one.

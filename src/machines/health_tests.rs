@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{DataId, Epoch, Holder, Mode, Role, ServerId};
+use crate::model::{Complaints, DataId, Epoch, Holder, Mode, Role, ServerId};
 
 const PATIENCE: Patience = Patience { lease_ms: 250, silence_ms: 350, boot_ms: 1_500, beats_remembered: 64 };
 const ME: BootNonce = BootNonce(1);
@@ -19,7 +19,16 @@ fn beat(number: u64, echo: Option<u64>) -> Heartbeat {
         can_acknowledge: true,
     };
     let echo = echo.map(|n| (ME, BeatNo(n)));
-    Heartbeat { from: ServerId::B, boot: PEER, number: BeatNo(number), echo, grants_lease: true, standing, stored: Sequence(0) }
+    Heartbeat {
+        from: ServerId::B,
+        boot: PEER,
+        number: BeatNo(number),
+        echo,
+        grants_lease: true,
+        standing,
+        stored: Sequence(0),
+        complaints: Complaints::default(),
+    }
 }
 
 #[test]
@@ -127,6 +136,15 @@ const LOST: Event = Event::PeerLost(Loss::NotStoring);
 fn a_peer_that_does_not_store_for_t_is_lost_in_a_pair_only() {
     assert_eq!(verdicts(&[(0, true, 5, 4), (349, true, 9, 4), (350, true, 9, 4)]), [BACK, LOST]);
     assert_eq!(verdicts(&[(0, false, 5, 4), (350, false, 9, 4), (700, false, 9, 4)]), [BACK]);
+}
+
+/// Two syncs of 200 ms each: what the one does not cover the next one does, too late for T. Found in the lab: such a pair flapped.
+#[test]
+fn a_peer_that_stores_slowly_but_on_and_on_is_not_lost() {
+    let slow: Vec<_> = (0..40).map(|look| (look * 50, true, 100 + look * 10, 90 + look / 4 * 5)).collect();
+    assert_eq!(verdicts(&slow), [BACK]);
+    let stops = [(2_000, true, 600, 140), (2_300, true, 600, 140), (2_350, true, 600, 140)];
+    assert_eq!(verdicts(&[&slow[..], &stops[..]].concat()), [BACK, LOST]);
 }
 
 #[test]

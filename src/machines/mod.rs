@@ -6,4 +6,5 @@ pub mod admission;
 pub mod failover;
 pub mod health;
 pub mod paths;
+pub mod relief;
 pub mod stream;

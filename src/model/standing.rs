@@ -27,6 +27,26 @@ pub struct Standing {
     pub can_acknowledge: bool,
 }
 
+/// What keeps a server from serving well, though it can acknowledge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Complaints {
+    /// Its journal's disk is slow: each answer of the pair waits for it.
+    pub journal: bool,
+    /// Its store is away, locked or full.
+    pub store: bool,
+    /// Its cable or interface is down, or an address cannot be held: clients do not reach it.
+    pub lan: bool,
+    /// The arbiter does not answer it. Nothing is the worse for that; but it could not take over.
+    pub arbiter: bool,
+}
+
+impl Complaints {
+    /// Whether the other server should rather be Main.
+    pub fn is_ill(self) -> bool {
+        self.journal || self.store || self.lan
+    }
+}
+
 /// One heartbeat, before it is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
@@ -40,4 +60,5 @@ pub struct Heartbeat {
     pub standing: Standing,
     /// Up to here this server's journal is durable.
     pub stored: Sequence,
+    pub complaints: Complaints,
 }

@@ -108,7 +108,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{BeatNo, BootNonce, DataId, Epoch, Holder, Mode, Role, Sequence, Standing};
+    use crate::model::{BeatNo, BootNonce, Complaints, DataId, Epoch, Holder, Mode, Role, Sequence, Standing};
 
     pub(crate) fn beat(boot: u64, number: u64, echo: Option<(u64, u64)>) -> Heartbeat {
         let standing = Standing {
@@ -121,7 +121,16 @@ pub(super) mod tests {
         };
         let echo = echo.map(|(boot, number)| (BootNonce(boot), BeatNo(number)));
         let (boot, number) = (BootNonce(boot), BeatNo(number));
-        Heartbeat { from: ServerId::B, boot, number, echo, grants_lease: true, standing, stored: Sequence(u64::MAX) }
+        Heartbeat {
+            from: ServerId::B,
+            boot,
+            number,
+            echo,
+            grants_lease: true,
+            standing,
+            stored: Sequence(u64::MAX),
+            complaints: Complaints::default(),
+        }
     }
 
     fn key(byte: u8) -> HeartbeatKey {

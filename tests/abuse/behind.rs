@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use duplex::journal::{CoordinationFile, Directory};
 use duplex::layout::Layout;
-use duplex::model::{BeatNo, BootNonce, Coordination, Heartbeat, Mode, Position, Role, Sequence, ServerId, Standing};
+use duplex::model::{BeatNo, BootNonce, Complaints, Coordination, Heartbeat, Mode, Position, Role, Sequence, ServerId, Standing};
 use duplex::wire::frames::{LinkKind, ToHolder, ToPeer};
 use duplex::wire::hearing::Hearing;
 use duplex::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
@@ -37,7 +37,16 @@ async fn beat(pair: &Pair, disk: Coordination) {
     for number in 1.. {
         let number = BeatNo(number);
         let (echo, grants_lease, stored) = (hearing.echo(), true, Sequence(0));
-        let beat = Heartbeat { from: ServerId::B, boot: BOOT, number, echo, grants_lease, standing, stored };
+        let beat = Heartbeat {
+            from: ServerId::B,
+            boot: BOOT,
+            number,
+            echo,
+            grants_lease,
+            standing,
+            stored,
+            complaints: Complaints::default(),
+        };
         paths.send_to_all(&encode(&beat, &key));
         let due = tokio::time::Instant::now() + Duration::from_millis(25);
         while let Ok(datagram) = tokio::time::timeout_at(due, paths.receive(&mut buffer)).await {

@@ -25,6 +25,8 @@ pub enum Story {
     IsAskedOverHttp,
     /// A person stops the failing server.
     IsStopped,
+    /// A person gives the order on Main, whichever of the two fails.
+    SwitchesOver,
     /// The failing server's journal cannot be opened any more when its writer is reborn.
     LosesItsJournal,
 }
@@ -47,7 +49,7 @@ impl fmt::Display for Case {
 }
 
 use Role::{Main, Sub};
-use Story::{IsAskedOverHttp, IsStopped, LosesItsJournal, PeerCatchesUp, PeerDies, Returns, Works};
+use Story::{IsAskedOverHttp, IsStopped, LosesItsJournal, PeerCatchesUp, PeerDies, Returns, SwitchesOver, Works};
 
 const fn case(role: Role, story: Story, fault: &'static str) -> Case {
     Case { role, story, fault, seconds: None, may_not_fire: false }
@@ -120,6 +122,23 @@ pub const CASES: &[Case] = &[
     case(Sub, LosesItsJournal, "journal-writer/group:60,failover-coordinator/sick:1"),
     case(Main, IsStopped, "failover-coordinator/stop-wanted:1"),
     case(Sub, IsStopped, "failover-coordinator/stop-wanted:1"),
+    case(Main, SwitchesOver, "failover-coordinator/switch-over:1"),
+    case(Main, SwitchesOver, "data-updater/take-commands:1"),
+    case(Main, SwitchesOver, "replication-sender/tell-follower:1"),
+    case(Main, SwitchesOver, "failover-coordinator/noted:1"),
+    case(Main, SwitchesOver, "failover-coordinator/noted:2"),
+    case(Main, SwitchesOver, "failover-coordinator/answered:1"),
+    case(Main, SwitchesOver, "command-acceptor/dismiss:1"),
+    case(Main, SwitchesOver, "address-keeper/hold:3"),
+    case(Main, SwitchesOver, "data-updater/cease-updating:2"),
+    case(Sub, SwitchesOver, "failover-coordinator/holder-says:1"),
+    case(Sub, SwitchesOver, "failover-coordinator/noted:1"),
+    case(Sub, SwitchesOver, "replication-receiver/tell-holder:1"),
+    case(Sub, SwitchesOver, "failover-coordinator/noted:2"),
+    case(Sub, SwitchesOver, "replication-sender/begin-stream:1"),
+    case(Sub, SwitchesOver, "data-updater/start-updating:1"),
+    case(Main, Works, "journal-writer/syncing:30"),
+    case(Sub, Works, "journal-writer/syncing:30"),
     catching_up("journal-writer/group:1"),
     catching_up("journal-writer/synced:1"),
     case(Main, Works, "journal-writer/written:30"),

@@ -106,7 +106,7 @@ impl Pair {
         let directory = tempfile::Builder::new().prefix("duplex-lab-").tempdir().expect("there is room for files");
         site.make(&lab, directory.path());
         let witness = start_witness(&lab, directory.path());
-        let servers = [HALL_1, HALL_2].map(|server| start_server(&lab, directory.path(), server));
+        let servers = [HALL_1, HALL_2].map(|server| start_server(&lab, directory.path(), server, site.faults[server].as_deref()));
         let scenario = thread::current().name().unwrap_or("lab").to_owned();
         let pair = Self { witness, servers, lab, directory, site, scenario, loads: 0, orders: vec![], _turn: turn };
         pair.wait_for_pair();
@@ -172,7 +172,7 @@ impl Pair {
     }
 
     pub fn start(&mut self, server: usize) {
-        self.servers[server] = start_server(&self.lab, self.directory.path(), server);
+        self.servers[server] = start_server(&self.lab, self.directory.path(), server, self.site.faults[server].as_deref());
     }
 
     pub fn kill_witness(&mut self) {
@@ -357,8 +357,9 @@ fn start_witness(lab: &Lab, directory: &Path) -> Process {
     Process::start(WITNESS, directory.join("witness.log"), command)
 }
 
-fn start_server(lab: &Lab, directory: &Path, server: usize) -> Process {
+fn start_server(lab: &Lab, directory: &Path, server: usize, fault: Option<&str>) -> Process {
     let mut command = program(lab.machine(SERVERS[server]));
+    command.envs(fault.map(|fault| ("DUPLEX_FAULT", fault)));
     command.arg("serve").arg("--config").arg(config_file(directory, server));
     Process::start(SERVERS[server], directory.join(format!("{}.log", SERVERS[server])), command)
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use duplex::cli::init::WITNESS_PORT;
+use duplex::cli::init::{PEER_PORT, WITNESS_PORT};
 
 use crate::{
     netns::{INTERFACE, Lab},
@@ -14,6 +14,8 @@ use crate::{
     postgres::Postgres,
 };
 
+/// Of heartbeats, as init writes it.
+const BEAT_PORT: u16 = 7401;
 /// More than the load uses: one is left for the teller, who is at the counter.
 const SEATS: u16 = 64;
 
@@ -25,6 +27,10 @@ pub struct Site {
     pub asynchronous: bool,
     /// Silence counts after 2 s, so that something can be done to a pair before it says that it is none.
     pub patient: bool,
+    /// A cable joins the two: entries go over it, heartbeats over both ways.
+    pub direct: bool,
+    /// What `DUPLEX_FAULT` says to each server.
+    pub faults: [Option<String>; 2],
     /// Where both servers keep a database of their own, instead of SQLite.
     pub postgres: Option<Arc<Postgres>>,
 }
@@ -43,6 +49,27 @@ impl Site {
         let made = command.output().expect("init starts");
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
         (0..SERVERS.len()).for_each(|server| self.configure(&config_file(directory, server)));
+        if self.direct {
+            self.join(lab, directory);
+        }
+    }
+
+    fn join(&self, lab: &Lab, directory: &Path) {
+        lab.join(SERVERS[0], SERVERS[1]);
+        for server in 0..SERVERS.len() {
+            let [mine, theirs] = [server, 1 - server].map(|server| lab.machine(SERVERS[server]));
+            let file = config_file(directory, server);
+            let mut text = fs::read_to_string(&file).expect("init wrote it");
+            for machine in [mine, theirs] {
+                let [lan, direct] = [machine.address, machine.direct_address()].map(|ip| format!("\"{ip}:{PEER_PORT}\""));
+                text = text.replace(&lan, &direct);
+            }
+            let beats = |mine, theirs| format!("    {{ local = \"{mine}:{BEAT_PORT}\", peer = \"{theirs}:{BEAT_PORT}\" }},\n");
+            let lan = beats(mine.address, theirs.address);
+            assert!(text.contains(&lan), "init writes one path of heartbeats: {text}");
+            text = text.replace(&lan, &format!("{lan}{}", beats(mine.direct_address(), theirs.direct_address())));
+            fs::write(&file, text).expect("there is room for files");
+        }
     }
 
     /// How client programs reach the service.

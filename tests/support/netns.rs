@@ -20,6 +20,8 @@ use nix::{
 
 /// What every box calls its interface on the segment.
 pub const INTERFACE: &str = "eth0";
+/// What two joined boxes call the cable between them.
+pub const DIRECT: &str = "direct";
 /// The first box has 10.77.0.11 and 02:00:00:00:00:0b, the next one more; what is below is free for service addresses.
 const FIRST_HOST: u8 = 11;
 
@@ -71,6 +73,17 @@ impl Lab {
         ip_batch(&self.switch, &format!("link set to-{name} {state}"));
     }
 
+    /// A second cable, from box to box: `direct` in both, with their addresses in 10.78.0.0/24.
+    pub fn join(&self, one: &str, other: &str) {
+        let [one, other] = [one, other].map(|name| self.machine(name));
+        let cable = format!("link add {DIRECT} type veth peer name {DIRECT} netns {}", other.namespace);
+        ip_batch(&one.namespace, &cable);
+        for machine in [one, other] {
+            let address = machine.direct_address();
+            ip_batch(&machine.namespace, &format!("address add {address}/24 dev {DIRECT}\nlink set {DIRECT} up"));
+        }
+    }
+
     /// Takes the box's interface away and gives it a new one of the same name.
     pub fn replace_interface(&self, name: &str) {
         self.machine(name).ip(&format!("link delete {INTERFACE}"));
@@ -91,6 +104,12 @@ impl Drop for Lab {
 }
 
 impl LabBox {
+    /// Its address on a cable to another box.
+    pub fn direct_address(&self) -> Ipv4Addr {
+        let [.., host] = self.address.octets();
+        Ipv4Addr::new(10, 78, 0, host)
+    }
+
     /// Runs `work` on a new thread inside the box, and waits for it; a panic there is one here.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         in_namespace(&self.namespace, work)

@@ -316,6 +316,13 @@ impl Pair {
     }
 
     /// Starts `duplex load`: deposits of 8 terminals; its history is `history`.
+    /// `duplex switchover` on this server.
+    pub fn switchover(&self, which: Which) -> Child {
+        let mut command = Command::new(PROGRAM);
+        command.args(["switchover", "--config"]).arg(self.config_file(which));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     pub fn load(&self, rate: u32, seconds: f64, history: &Path) -> Child {
         self.load_of(&["--terminals", "8", "--rate", &rate.to_string()], seconds, history)
     }

@@ -70,18 +70,12 @@ impl<A: Application> FailoverCoordinator<A> {
     /// Why nothing can begin now.
     fn may_switch(&self) -> Result<(), SwitchoverRefused> {
         match self.machine.state() {
-            State::Main if self.arbiter_is_known_to_answer() => Ok(()),
+            State::Main if self.shown.arbiter_answers(clock::now()) => Ok(()),
             State::Main => Err(SwitchoverRefused::ArbiterSilent),
             State::Solo(_) => Err(SwitchoverRefused::NoSub),
             State::Switching(_) => Err(SwitchoverRefused::UnderWay),
             _ => Err(SwitchoverRefused::NotMain),
         }
-    }
-
-    /// A Main hears the arbiter with each refresh.
-    fn arbiter_is_known_to_answer(&self) -> bool {
-        let heard = self.arbiter_heard.is_some_and(|heard| clock::now().since(heard) <= 2 * limits::REFRESH_MS);
-        heard && self.shown.view().arbiter_error.is_none()
     }
 
     pub(super) fn take_commands(&mut self, takes: bool, ctx: &mut Context<Self>) {

@@ -10,7 +10,7 @@ use crate::handover::{Board, Shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::Patience;
 use crate::model::{
-    BeatNo, BootNonce, DataId, Epoch, Heartbeat, Holder, Mode, Moment, Position, Role, Sequence, ServerId, Standing,
+    BeatNo, BootNonce, Complaints, DataId, Epoch, Heartbeat, Holder, Mode, Moment, Position, Role, Sequence, ServerId, Standing,
 };
 use crate::telemetry::Metrics;
 use crate::wire::heartbeat::{HeartbeatKey, decode, encode};
@@ -88,6 +88,7 @@ impl Stage {
             grants_lease,
             standing: Standing { role: Role::Sub, ..standing() },
             stored: Sequence(0),
+            complaints: Complaints::default(),
         };
         self.peer.send_to(&encode(&answer, &self.key), from).await.unwrap();
     }
