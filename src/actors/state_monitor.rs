@@ -204,7 +204,7 @@ impl Round {
 
     fn beat(&mut self) {
         let Some(mut standing) = self.watching.standing.get() else { return };
-        standing.can_acknowledge &= !self.look_at_the_disk() && !self.relief.leaves();
+        standing.can_acknowledge &= !self.look_at_the_disk() && !self.relief.leaves(clock::now());
         let number = BeatNo(self.watching.number.get().0 + 1);
         self.watching.number.set(number);
         let grants_lease = {

@@ -45,6 +45,8 @@ pub struct Signs {
 pub enum Part {
     Main,
     Sub,
+    /// It follows whoever serves alone, on its way back.
+    Returning,
     /// Alone, or nothing yet.
     None,
 }
@@ -62,8 +64,8 @@ pub enum Wish {
 pub struct Relief {
     patience: Patience,
     slow_syncs: VecDeque<Moment>,
-    /// Till when syncs count as hanging: one took so long that this server said it cannot acknowledge.
-    hangs_until: Moment,
+    /// When a sync was last seen to hang.
+    hung: Option<Moment>,
     journal: Ill,
     store: Ill,
     lan: Ill,
@@ -105,7 +107,7 @@ impl Relief {
         Self {
             patience,
             slow_syncs: VecDeque::with_capacity(patience.slow_syncs),
-            hangs_until: Moment(0),
+            hung: None,
             journal: Ill::default(),
             store: Ill::default(),
             lan: Ill::default(),
@@ -124,9 +126,10 @@ impl Relief {
         self.complaints
     }
 
-    /// Whether this server says that it cannot acknowledge.
-    pub fn leaves(&self) -> bool {
-        self.leaves
+    /// Whether this server says that it cannot acknowledge: ill, or its disk hung a moment ago. The peer needs longer to act on that
+    /// than a sync may hang, and the two would lose and find each other for ever.
+    pub fn leaves(&self, now: Moment) -> bool {
+        self.leaves || self.hung.is_some_and(|hung| now.since(hung) < self.patience.well_ms)
     }
 
     /// No hand-over before.
@@ -152,7 +155,7 @@ impl Relief {
     fn look_at_the_disk(&mut self, now: Moment, syncing_since: Option<Moment>) -> bool {
         let Patience { slow_sync_ms, hanging_sync_ms, slow_syncs, slow_within_ms, .. } = self.patience;
         if syncing_since.is_some_and(|since| now.since(since) >= hanging_sync_ms) {
-            self.hangs_until = now.plus(slow_within_ms);
+            self.hung = Some(now);
         }
         if let Some(since) = syncing_since
             && now.since(since) >= slow_sync_ms
@@ -171,6 +174,8 @@ impl Relief {
         self.follow(now, part);
         let own = self.complaints;
         self.leaves &= own.journal || own.lan;
+        // It would be taken in only to leave again.
+        self.leaves |= part == Part::Returning && own.journal;
         let could_go_on = peer.is_some_and(|peer| !peer.is_ill() && !peer.arbiter);
         let well_since = could_go_on.then(|| *self.peer_well_since.get_or_insert(now));
         self.peer_well_since = well_since;
@@ -182,11 +187,13 @@ impl Relief {
             // Clients do not reach it, and neither does it reach the arbiter, as far as it knows: only the peer can act.
             Part::Main if own.lan && !self.heard_since_the_lan_failed() => Wish::Leave,
             // Now and again it cannot acknowledge: a switchover would be cut short by that.
-            Part::Main if own.journal && now < self.hangs_until => Wish::Leave,
+            Part::Main if own.journal && self.hung.is_some_and(|hung| now.since(hung) < self.patience.slow_within_ms) => {
+                Wish::Leave
+            }
             Part::Main if !own.arbiter => Wish::HandOver,
             // Each answer of the pair waits for this disk.
             Part::Sub if own.journal => Wish::Leave,
-            Part::Main | Part::Sub | Part::None => return None,
+            Part::Main | Part::Sub | Part::Returning | Part::None => return None,
         };
         self.leaves = wish == Wish::Leave;
         self.hold_down(now);
@@ -204,7 +211,7 @@ impl Relief {
             self.hold_down(now);
         }
         // On the way from one part to the other it has none for a moment.
-        if part != Part::None {
+        if matches!(part, Part::Main | Part::Sub) {
             self.part = part;
         }
     }

@@ -107,9 +107,9 @@ fn a_main_without_lan_that_has_not_heard_the_arbiter_since_leaves_for_as_long_as
     assert_eq!(main.go_on(3_000, signs), [(1_525, Wish::Leave)]);
     main.part = Part::None;
     main.go_on(1_000, signs);
-    assert!(main.relief.leaves());
+    assert!(main.relief.leaves(main.now));
     main.go_on(3_000, Signs::default());
-    assert!(!main.relief.leaves());
+    assert!(!main.relief.leaves(main.now));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_main_that_only_hears_no_arbiter_or_only_has_a_full_store_then_stays() {
     for signs in [silent, Signs { store_fails: true, ..silent }] {
         let mut main = Watched::new(Part::Main);
         assert_eq!(main.go_on(60_000, signs), [], "{signs:?}");
-        assert!(!main.relief.leaves());
+        assert!(!main.relief.leaves(main.now));
     }
 }
 
@@ -144,6 +144,17 @@ fn a_main_whose_syncs_hang_leaves() {
 }
 
 #[test]
+fn a_server_whose_sync_hung_says_for_a_while_that_it_cannot_acknowledge() {
+    let mut main = Watched::new(Part::Main);
+    main.sync(300);
+    assert!(!main.relief.leaves(main.now));
+    main.sync(400);
+    assert!(main.relief.leaves(main.now), "long enough for the other one to take over");
+    main.go_on(2_000, Signs::default());
+    assert!(!main.relief.leaves(main.now));
+}
+
+#[test]
 fn syncs_that_are_quick_enough_or_slow_once_in_a_while_are_no_complaint() {
     let mut sub = Watched::new(Part::Sub);
     for _ in 0..20 {
@@ -163,9 +174,18 @@ fn a_sub_with_a_slow_disk_stays_away_until_nothing_slow_was_seen_for_half_a_minu
     (0..3).for_each(|_| drop(sub.sync(300)));
     sub.part = Part::None;
     sub.go_on(35_000, Signs::default());
-    assert!(sub.relief.leaves());
+    assert!(sub.relief.leaves(sub.now));
     sub.go_on(6_000, Signs::default());
-    assert!(!sub.relief.leaves());
+    assert!(!sub.relief.leaves(sub.now));
+}
+
+#[test]
+fn a_returning_server_with_a_slow_disk_is_not_taken_in() {
+    let mut server = Watched::new(Part::Returning);
+    (0..3).for_each(|_| drop(server.sync(300)));
+    assert!(server.relief.leaves(server.now));
+    server.go_on(40_000, Signs::default());
+    assert!(!server.relief.leaves(server.now));
 }
 
 /// Two that are ill in turn.

@@ -51,7 +51,7 @@ impl Round {
         let before = self.relief.complaints();
         let complaints = self.relief.notice(now, signs);
         self.tell_complaints(before, complaints);
-        let left = self.relief.leaves();
+        let left = self.relief.leaves(now);
         let peer_is_heard = self.watching.health.borrow().loss().is_none();
         let wish = self.relief.decide(now, self.part(), peer_is_heard.then_some(self.peer_complaints));
         let held_ms = self.relief.held_until().since(now);
@@ -64,12 +64,12 @@ impl Round {
                 warn!(self.log, "ill, and the other server is well: it shall go on without this one";
                     "because" => words(complaints), "hold_ms" => held_ms);
             }
-            None if left && !self.relief.leaves() => info!(self.log, "well again: the other server may count on this one"),
+            None if left && !self.relief.leaves(now) => info!(self.log, "well again: the other server may count on this one"),
             None => {}
         }
         let peer_complaints = self.peer_complaints;
         self.shown.update(|view| {
-            (view.complaints, view.peer_complaints, view.leaves) = (complaints, peer_complaints, self.relief.leaves())
+            (view.complaints, view.peer_complaints, view.leaves) = (complaints, peer_complaints, self.relief.leaves(now))
         });
     }
 
@@ -77,6 +77,7 @@ impl Round {
         match self.watching.standing.get() {
             Some(standing) if standing.mode == Mode::Pair && standing.role == Role::Main => Part::Main,
             Some(standing) if standing.mode == Mode::Pair && standing.role == Role::Sub => Part::Sub,
+            Some(standing) if standing.mode == Mode::Rejoining => Part::Returning,
             _ => Part::None,
         }
     }
