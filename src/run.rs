@@ -341,6 +341,7 @@ fn start_tree(
         },
         store: opened.reads,
         metrics,
+        failures: Arc::clone(&storage.failures),
         prove_main: prove::main(Arc::clone(&storage), sender.recipient()),
         freshness: prove::freshness(board),
         log: logs.for_actor("console"),
@@ -350,7 +351,7 @@ fn start_tree(
         &threads.storage,
         listener,
         receiver.clone().recipient(),
-        Arc::clone(&storage.metrics),
+        (Arc::clone(&storage.metrics), Arc::clone(&storage.failures)),
         logs.for_actor("replication-receiver"),
     );
     links::hold_life_line(&threads.control, connector, opened.route, monitor.recipient());

@@ -19,6 +19,7 @@ use crate::arbiter::Arbiter;
 use crate::clock;
 use crate::config::limits;
 use crate::handover::Shown;
+use crate::handover::failures::codes;
 use crate::journal::CoordinationFile;
 use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, Toward, View};
 use crate::model::{Application, Coordination, Holder, Moment, Position, Sequence, ServerId, Standing};
@@ -249,6 +250,9 @@ impl<A: Application> FailoverCoordinator<A> {
         if matches!(holder, Holder::Pair { .. }) {
             ctx.run_later(std::time::Duration::from_millis(limits::COMPARE_LIMIT_MS), move |coordinator, ctx| {
                 if coordinator.comparisons == number {
+                    if coordinator.machine.state() == State::Comparing {
+                        coordinator.storage.failed(codes::COMPARE_LATE);
+                    }
                     coordinator.step(Event::CompareTooLong, ctx);
                 }
             });

@@ -6,8 +6,9 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
+use crate::clock;
 use crate::config::limits;
-use crate::handover::{Board, Gate, Ids, Intake, Permit, Tail};
+use crate::handover::{Board, Failures, Gate, Ids, Intake, Permit, Tail};
 use crate::journal::JournalReader;
 use crate::model::{Application, CommandId, Epoch, Fingerprint, Moment, Request, Response, Sequence};
 use crate::store::{Store, StoreError};
@@ -66,6 +67,7 @@ pub struct Storage<A: Application> {
     pub gate: Gate<Reply>,
     pub ids: Ids,
     pub metrics: Arc<Metrics>,
+    pub failures: Arc<Failures>,
     pub open_store: OpenStore<A>,
     /// Replaced when JournalWriter is reborn and opens the journal anew.
     reader: RwLock<JournalReader>,
@@ -81,7 +83,13 @@ impl<A: Application> Storage<A> {
         open_store: OpenStore<A>,
     ) -> Self {
         let (intake, ids) = (Intake::default(), Ids::new(limits::IDS_IN_MEMORY_MAX));
-        Self { intake, tail, board, gate, ids, metrics, open_store, reader: RwLock::new(reader) }
+        let failures = Arc::default();
+        Self { intake, tail, board, gate, ids, metrics, failures, open_store, reader: RwLock::new(reader) }
+    }
+
+    /// Something went wrong between the two servers or behind the journal; `code` as the README tabulates it.
+    pub fn failed(&self, code: &'static str) {
+        self.failures.note(code, clock::unix_now());
     }
 
     /// Reads the journal, from any thread.

@@ -13,6 +13,7 @@ use super::{Sick, Storage, fault};
 use crate::clock;
 use crate::config::limits;
 use crate::handover::Slice;
+use crate::handover::failures::codes;
 use crate::journal::{self, fingerprint, unseal};
 use crate::model::entry::SharedEntry;
 use crate::model::{Application, Position, Sequence};
@@ -285,10 +286,12 @@ impl<A: Application> ReplicationApplier<A> {
     /// A store that is away, locked or full is tried again while lag slows admission; refused data is poison and stops this server.
     fn fail(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         if is_poison(error) {
+            self.storage.failed(codes::STORE_REFUSES);
             error!(self.log, "the store refuses an entry; this server stops"; "reason" => error.to_string());
             self.neighbours.coordinator.do_send(Sick { reason: format!("store: {error}") });
             return;
         }
+        self.storage.failed(codes::STORE_FAILS);
         self.failures += 1;
         if self.failures.is_power_of_two() {
             warn!(self.log, "cannot apply; trying again"; "reason" => error.to_string(), "failures" => self.failures);

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{Failure, block_on, print_line};
 
+mod lines;
+
 /// Status is answered from memory; a server that needs longer is in trouble, and that is an answer too.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// What a status may be at most: some hundred actors.
@@ -58,6 +60,9 @@ pub struct Status {
     pub arbiter: Arbiter,
     pub last_takeover: Option<Takeover>,
     pub since: Value,
+    pub complaints: lines::Complaints,
+    pub forecast: lines::Forecast,
+    pub failures: Vec<lines::Failure>,
     pub actors: Vec<Actor>,
 }
 
@@ -254,6 +259,9 @@ fn write_status(text: &mut String, status: &Status) {
     }
     for path in &status.peer.silent_paths {
         say(format!("  no heartbeat comes on the path {path}: is its cable plugged, and its UDP port let through?"));
+    }
+    for line in lines::of_illness(status).chain(lines::of_forecast(status)).chain(lines::of_failures(status)) {
+        say(format!("  {line}"));
     }
     for actor in &status.actors {
         write_actor(text, actor, 1);

@@ -15,7 +15,9 @@ use supervisors::{Kind, Report};
 
 use super::problem::Problem;
 use super::{Console, NoQuery};
+use crate::handover::failures::codes;
 use crate::model::{Mode, Role};
+use crate::wire::refusal::LinkError;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Closes a text of OpenMetrics; one of two texts must lose it.
@@ -29,6 +31,7 @@ pub(super) struct Http {
     registry: Registry,
     requests: Family<Labels, Counter>,
     pub(super) panics: Counter,
+    failures: Family<[(&'static str, &'static str); 1], Counter>,
     resident: Gauge<u64, AtomicU64>,
     addresses: Gauge<u64, AtomicU64>,
 }
@@ -40,9 +43,10 @@ impl Default for Http {
         let (panics, resident, addresses) = (Counter::default(), Gauge::default(), Gauge::default());
         registry.register("http_requests", "HTTP requests answered, by path and status", requests.clone());
         registry.register("http_panics", "HTTP requests whose handler panicked", panics.clone());
+        let failures = failures_by_code(&mut registry);
         registry.register_with_unit("process_resident", "Memory of this process", Unit::Bytes, resident.clone());
         registry.register("addresses_held", "Service addresses that this server holds", addresses.clone());
-        Self { registry, requests, panics, resident, addresses }
+        Self { registry, requests, panics, failures, resident, addresses }
     }
 }
 
@@ -85,6 +89,10 @@ impl Console {
             self.parts.metrics.lag_ms.set(age_ms);
         }
         self.count_restarts(&(self.parts.tree)());
+        for failure in self.parts.failures.list() {
+            let counter = self.http.failures.get_or_create(&[("code", failure.code)]);
+            counter.inc_by(failure.times.saturating_sub(counter.get()));
+        }
         if let Some(bytes) = resident_bytes() {
             self.http.resident.set(bytes);
         }
@@ -104,6 +112,17 @@ impl Console {
         encode(&mut text, &self.http.registry)?;
         Ok(text)
     }
+}
+
+/// Each is there from the start: a counter that appears with its first event hides that event from a rate.
+fn failures_by_code(registry: &mut Registry) -> Family<[(&'static str, &'static str); 1], Counter> {
+    let failures = Family::<[(&str, &str); 1], Counter>::default();
+    let help = "Failures between the two servers and behind the journal, by code";
+    registry.register("replication_failures", help, failures.clone());
+    for code in LinkError::codes().chain(codes::ALL) {
+        drop(failures.get_or_create(&[("code", code)]));
+    }
+    failures
 }
 
 /// `VmRSS` as Linux tells it, in KiB.

@@ -21,12 +21,13 @@ use tokio::sync::Semaphore;
 
 use crate::actors::command_acceptor::Submit;
 use crate::config::ReplicationMode;
-use crate::handover::{Board, Shown};
+use crate::handover::{Board, Failures, Shown};
 use crate::model::{ServerId, UnixMs};
 use crate::store::ReadPool;
 use crate::telemetry::Metrics;
 
 mod commands;
+pub mod forecast;
 mod format;
 mod limits;
 mod metrics;
@@ -84,6 +85,7 @@ pub struct Parts {
     pub tree: TreeReport,
     pub store: ReadPool,
     pub metrics: Arc<Metrics>,
+    pub failures: Arc<Failures>,
     pub prove_main: ProveMain,
     pub freshness: Freshness,
     pub log: Logger,

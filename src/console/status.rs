@@ -7,10 +7,12 @@ use actix_web::web::Data;
 use serde::Serialize;
 use supervisors::Report;
 
+use super::forecast::{Forecast, forecast};
 use super::sentence::{Both, Look, Server, arbiter_is_silent, in_sync, reachable, sentence};
 use super::{Console, NoQuery, time_text};
 use crate::clock;
 use crate::config::ReplicationMode;
+use crate::handover::failures;
 use crate::handover::shown::View;
 use crate::model::{Complaints, Holder, Mode, Role};
 
@@ -32,6 +34,8 @@ pub(super) struct Status {
     complaints: Complaints,
     peer: Peer,
     arbiter: Arbiter,
+    /// What would happen now.
+    forecast: Forecast,
     addresses: Vec<Ipv4Addr>,
     /// UTC; since when role, mode and epoch are as they are.
     since: Option<String>,
@@ -41,6 +45,8 @@ pub(super) struct Status {
     peer_stored: u64,
     last_takeover: Option<Takeover>,
     conflicts: Vec<String>,
+    /// What went wrong between the two servers and behind the journal since the start, by the codes that the README tabulates.
+    failures: Vec<Failure>,
     actors: Vec<Report>,
 }
 
@@ -80,6 +86,14 @@ struct Arbiter {
 }
 
 #[derive(Serialize)]
+struct Failure {
+    code: &'static str,
+    times: u64,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+#[derive(Serialize)]
 struct Takeover {
     at: Option<String>,
     took_ms: u64,
@@ -109,6 +123,7 @@ impl Console {
             complaints: view.complaints,
             peer: self.peer(&view),
             arbiter: self.arbiter(&view, look),
+            forecast: forecast(&view, look.moment, self.server().peer),
             since: view.standing.and_then(|_| time_text(view.since)),
             stored: board.stored().0,
             confirmed: board.confirmed().0,
@@ -121,8 +136,19 @@ impl Console {
             }),
             addresses: view.addresses,
             conflicts: view.conflicts,
+            failures: self.failures(),
             actors: (self.parts.tree)().children,
         }
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        let told = |seen: failures::Failure| Failure {
+            code: seen.code,
+            times: seen.times,
+            first: time_text(seen.first),
+            last: time_text(seen.last),
+        };
+        self.parts.failures.list().into_iter().map(told).collect()
     }
 
     fn server(&self) -> Server<'_> {

@@ -5,6 +5,7 @@
 //! rest on is confirmed.
 
 pub mod board;
+pub mod failures;
 pub mod gate;
 pub mod ids;
 pub mod intake;
@@ -12,6 +13,7 @@ pub mod shown;
 pub mod tail;
 
 pub use board::Board;
+pub use failures::Failures;
 pub use gate::{Gate, Leaving, Waiting};
 pub use ids::Ids;
 pub use intake::{Intake, Permit, UnderWay};

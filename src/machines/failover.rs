@@ -184,8 +184,7 @@ impl Failover {
 
     /// Decides. Total over (state, event): what an event does not concern is named and ignored.
     pub fn step(&mut self, view: &View, event: Event) -> Vec<Effect> {
-        let mut fx = Vec::new();
-        let was_switching = matches!(self.state, State::Switching(_));
+        let (mut fx, was_switching) = (Vec::new(), matches!(self.state, State::Switching(_)));
         match (self.state, event) {
             (State::Halted, _) => {}
             (_, Event::PeerSays(standing)) => self.hear(standing, view, &mut fx),
@@ -236,19 +235,7 @@ impl Failover {
             }
 
             (State::Main, Event::SwitchoverWanted) => self.begin_switch(&mut fx),
-            (State::Switching(Switch::Draining), Event::Drained) => self.tell_switch(&mut fx),
-            (State::Switching(Switch::Intent(wanted)), Event::PeerIntended(intended)) if intended.is_same_change(&wanted) => {
-                self.ask_for_switch(wanted, &mut fx);
-            }
-            (State::Switching(Switch::Draining | Switch::Intent(_)), Event::SwitchoverTooLong) => self.give_up_switch(&mut fx),
-            (State::Switching(Switch::Draining | Switch::Intent(_)), Event::StreamLost) => {
-                self.streaming = false;
-                self.give_up_switch(&mut fx);
-            }
-            // The arbiter does not say. Two servers of one Pair need nobody else; what was asked may land later, and is acted on then.
-            (State::Switching(Switch::Asked(_)), Event::SwitchoverTooLong) | (State::Switching(_), Event::StorageReborn) => {
-                self.begin(State::Comparing, Rule::Closed, &mut fx);
-            }
+            (State::Switching(at), event) => self.go_on_switching(at, event, &mut fx),
 
             (_, Event::Compared) => self.opened(),
             (_, Event::StreamLost) => self.streaming = false,
@@ -268,9 +255,7 @@ impl Failover {
                 | Event::SwitchoverTooLong,
             ) => {}
         }
-        if was_switching && !matches!(self.state, State::Switching(_)) {
-            fx.push(Effect::TakeCommands(true));
-        }
+        fx.extend((was_switching && !matches!(self.state, State::Switching(_))).then_some(Effect::TakeCommands(true)));
         fx
     }
 

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::open::Listen;
 use crate::actors::replication_receiver::Incoming;
 use crate::actors::state_monitor::LifeTold;
+use crate::clock;
+use crate::handover::Failures;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::frames::LinkKind;
 use crate::wire::knocks::Knocks;
@@ -18,7 +20,13 @@ use crate::wire::listener::Refused;
 use crate::wire::names::ServerNames;
 
 /// A life line stands from process start to exit.
-pub(super) fn take(thread: &Arbiter, listen: Listen, receiver: actix::Recipient<Incoming>, metrics: Arc<Metrics>, log: Logger) {
+pub(super) fn take(
+    thread: &Arbiter,
+    listen: Listen,
+    receiver: actix::Recipient<Incoming>,
+    (metrics, failures): (Arc<Metrics>, Arc<Failures>),
+    log: Logger,
+) {
     thread.spawn_fn(move || {
         actix_rt::spawn(async move {
             let names = listen.names.clone();
@@ -36,6 +44,7 @@ pub(super) fn take(thread: &Arbiter, listen: Listen, receiver: actix::Recipient<
                     Ok(accepted) => receiver.do_send(Incoming(accepted)),
                     Err(refused) => {
                         metrics.refused_frame(refused.why.code());
+                        failures.note(refused.why.code(), clock::unix_now());
                         tell(&refused, &mut knocks, &names, &log);
                     }
                 }

@@ -9,7 +9,7 @@ use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use duplex::actors::command_acceptor::Submit;
 use duplex::config::ReplicationMode;
 use duplex::console::{Console, NotMain, Parts, Running};
-use duplex::handover::{Board, Shown};
+use duplex::handover::{Board, Failures, Shown};
 use duplex::ledger::rows::{
     Account, BusinessDay, DayState, LedgerKind, LedgerRow, Medium, Member, MemberState, Rate, Row, Terminal, TerminalKind,
 };
@@ -74,6 +74,7 @@ pub struct House {
     pub board: Arc<Board>,
     pub shown: Arc<Shown>,
     pub metrics: Arc<Metrics>,
+    pub failures: Arc<Failures>,
     pub hooks: Arc<Hooks>,
     pub filling: Arc<Mutex<Filling>>,
     acceptor: Option<Acceptor>,
@@ -114,6 +115,7 @@ impl House {
         board.set_epoch(Epoch(1));
         board.raise_confirmed(applied.sequence);
         let metrics = Metrics::new(&["deposit"], &["journal-writer"], LinkError::codes(), Default::default());
+        let failures: Arc<Failures> = Arc::default();
         let acceptor = Acceptor::start(answering);
         let (asked, aged, told) = (Arc::clone(&hooks), Arc::clone(&hooks), Arc::clone(&hooks));
         let parts = Parts {
@@ -128,6 +130,7 @@ impl House {
             tree: Arc::new(move || tree(told.tree_panics.load(SeqCst))),
             store: ReadPool::new(&database.url, 2).unwrap(),
             metrics: Arc::clone(&metrics),
+            failures: Arc::clone(&failures),
             prove_main: Arc::new(move || {
                 let proven = asked.prove.lock().unwrap().as_mut().map_or(Ok(()), |prove| prove());
                 async move { proven }.boxed()
@@ -139,7 +142,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let console = Some(Console::new(parts).start(listener).unwrap());
         let (filling, acceptor) = (Arc::new(Mutex::new(filling)), Some(acceptor));
-        let house = Self { address, board, shown, metrics, hooks, filling, acceptor, console, _database: database };
+        let house = Self { address, board, shown, metrics, failures, hooks, filling, acceptor, console, _database: database };
         house.stand(Mode::Pair, Role::Sub);
         house
     }

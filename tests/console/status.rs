@@ -170,3 +170,26 @@ fn the_command_line_reads_what_status_says() {
     assert_eq!((read.server.as_str(), read.mode.as_str(), read.peer.in_sync), ("hall-2", "pair", true));
     assert_eq!(read.actors[0].children[0].name, "journal-writer");
 }
+
+#[test]
+fn status_and_metrics_tell_what_ails_what_would_happen_and_what_failed() {
+    let house = House::sqlite();
+    house.shown.update(|view| {
+        view.arbiter_heard = Some(clock::now());
+        view.complaints.store = true;
+        view.peer_complaints.lan = true;
+    });
+    house.failures.note("gap", UnixMs(0));
+    house.failures.note("gap", UnixMs(60_000));
+    let status = house.get("/api/v1/status").json();
+    assert_eq!((&status["complaints"]["store"], &status["peer"]["complaints"]["lan"]), (&true.into(), &true.into()));
+    assert_eq!(status["forecast"]["peer_dies"]["en"], "this server takes over within a second");
+    let gap = &status["failures"][0];
+    assert_eq!((&gap["code"], &gap["times"]), (&"gap".into(), &2.into()));
+    assert_eq!((&gap["first"], &gap["last"]), (&"1970-01-01T00:00:00Z".into(), &"1970-01-01T00:01:00Z".into()));
+    for _ in 0..2 {
+        let metrics = house.get("/metrics").body;
+        assert!(metrics.contains(r#"duplex_replication_failures_total{code="gap"} 2"#), "{metrics}");
+        assert!(metrics.contains(r#"duplex_replication_failures_total{code="store_fails"} 0"#), "{metrics}");
+    }
+}

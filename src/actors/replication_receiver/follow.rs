@@ -83,6 +83,7 @@ impl<A: Application> Follow<A> {
                 }
                 if why != LinkRefusal::NotNow {
                     self.storage.metrics.refused_frame(why.code());
+                    self.storage.failed(why.code());
                     if self.refused.replace(Some(why.code())) != Some(why.code()) {
                         warn!(self.log, "refused the peer's stream"; "code" => why.code(), "reason" => why.to_string());
                     }
@@ -91,6 +92,7 @@ impl<A: Application> Follow<A> {
                 let _ = sender.send(&[ToHolder::Refused { stream, why }]).await;
             }
             Ended::Link(error) => {
+                self.storage.failed(error.code());
                 info!(self.log, "the peer's stream has ended"; "code" => error.code(), "reason" => error.to_string());
             }
         }

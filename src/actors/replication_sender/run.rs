@@ -115,7 +115,8 @@ impl<A: Application> Run<A> {
                     if let Ended::Refused(refusal) = &why {
                         self.storage.metrics.refused_frame(refusal.code());
                     }
-                    warn!(self.log, "the stream has ended"; "reason" => why.to_string());
+                    self.storage.failed(why.code());
+                    warn!(self.log, "the stream has ended"; "code" => why.code(), "reason" => why.to_string());
                     self.storage.board.set_peer_stored(Sequence(0));
                     self.neighbours.news.do_send(StreamNews::Lost);
                 }
@@ -128,6 +129,10 @@ impl<A: Application> Run<A> {
     /// The same reason is told once, not ten times a second.
     fn tell_once(&self, why: &Ended, last_told: &mut String) {
         let (code, why) = (why.code(), self.peer.names.put_into(&why.to_string()));
+        // That the other one takes no stream now is its state, and no failure.
+        if code != LinkRefusal::NotNow.code() {
+            self.storage.failed(code);
+        }
         if *last_told != why {
             info!(self.log, "no stream to the peer yet"; "code" => code, "reason" => &why);
             *last_told = why;

@@ -3,10 +3,33 @@
 //! Nothing acknowledged rests on how far this comes: a Main acknowledges only what its Sub has stored too, so whichever of the two is
 //! Main of the next moment holds it. Draining and the intent are there so that no command is refused and no epoch is used twice.
 
-use super::{AddressSet, Effect, Failover, HoldBy, Rule, State, Story, Switch, TellPeer, View};
+use super::{AddressSet, Effect, Event, Failover, HoldBy, Rule, State, Story, Switch, TellPeer, View};
 use crate::model::{Holder, Register, Standing};
 
 impl Failover {
+    /// What is left to a Main that gives its role away, of what [`Failover::step`] does in every state.
+    pub(super) fn go_on_switching(&mut self, at: Switch, event: Event, fx: &mut Vec<Effect>) {
+        match (at, event) {
+            (Switch::Draining, Event::Drained) => self.tell_switch(fx),
+            (Switch::Intent(wanted), Event::PeerIntended(intended)) if intended.is_same_change(&wanted) => {
+                self.ask_for_switch(wanted, fx);
+            }
+            (Switch::Draining | Switch::Intent(_), Event::SwitchoverTooLong) => self.give_up_switch(fx),
+            (Switch::Draining | Switch::Intent(_), Event::StreamLost) => {
+                self.streaming = false;
+                self.give_up_switch(fx);
+            }
+            // The arbiter does not say. Two servers of one Pair need nobody else; what was asked may land later, and is acted on then.
+            (Switch::Asked(_), Event::SwitchoverTooLong) | (_, Event::StorageReborn) => {
+                self.begin(State::Comparing, Rule::Closed, fx);
+            }
+            (Switch::Asked(_), Event::StreamLost) => self.streaming = false,
+            (_, Event::Compared) => self.opened(),
+            // Stale news, as in every other state; and nothing is recorded while the register is about to change.
+            _ => {}
+        }
+    }
+
     /// Takes no more commands. Those that are executed get their answers as ever.
     pub(super) fn begin_switch(&mut self, fx: &mut Vec<Effect>) {
         let current = self.register.filter(|register| register.epoch == self.disk.held.0);
@@ -18,7 +41,7 @@ impl Failover {
         fx.extend([Effect::TakeCommands(false), Effect::Story(Story::SwitchingOver)]);
     }
 
-    pub(super) fn tell_switch(&mut self, fx: &mut Vec<Effect>) {
+    fn tell_switch(&mut self, fx: &mut Vec<Effect>) {
         let Some(current) = self.register else { return };
         let epoch = self.fresh_epoch(&current);
         let wanted = Register { epoch, holder: Holder::Pair { main: self.me.peer() }, ..current };
@@ -42,7 +65,7 @@ impl Failover {
     }
 
     /// Nothing was asked: Main as before.
-    pub(super) fn give_up_switch(&mut self, fx: &mut Vec<Effect>) {
+    fn give_up_switch(&mut self, fx: &mut Vec<Effect>) {
         self.state = State::Main;
         fx.push(Effect::Story(Story::SwitchoverGivenUp));
     }
