@@ -329,6 +329,8 @@ url = "sqlite:/var/lib/duplex/store.db"
         for (from, to, said) in [
             ("[http]", "[http]\nport = 1", "line 22: http.port: unknown field"),
             ("[http]", "[web]", "line 21: web: unknown field"),
+            ("[http]", "[store]\n[http]", "line 24: store: duplicate key"),
+            ("name = \"hall-1\"", "name = \"hall-1\"\nname = \"hall-2\"", "line 4: name: duplicate key"),
             ("10.0.0.2:7400", "10.0.0.2", "line 9: peer.address: invalid socket address"),
             ("local = \"10.0.0.1:7401\"", "local = 7", "line 10: peer.heartbeats[0].local: invalid type"),
             ("kind = \"witness\"", "kind = \"jury\"", "line 12: arbiter.kind: unknown variant"),

@@ -6,7 +6,7 @@
 //!        lost-and-found/  tails that were cut off, readable
 //!        log/             one file per actor
 //!        control.sock     where this box's own user gives orders
-//!        store.db         the store, where it is SQLite
+//!        store.db         the store, where it is SQLite, and beside it its lock
 //! keys/  ca.pem  server.pem  server.key  terminal.pem  terminal.key  secret  first-register.json
 //! ```
 

@@ -19,6 +19,7 @@ use crate::actors::replication_receiver::{self, ReplicationReceiver};
 use crate::actors::replication_sender::{self, ReplicationSender, ToThePeer};
 use crate::actors::state_monitor::{NeedsThePeer, StateMonitor};
 use crate::actors::{Reply, Storage, address_keeper};
+use crate::config::Config;
 use crate::console::{Console, Parts};
 use crate::handover::{Board, Gate, Shown, Tail};
 use crate::ledger::{Ledger, commands};
@@ -31,12 +32,16 @@ mod cautions;
 mod links;
 mod open;
 mod orders;
+mod patience;
 mod prove;
 mod threads;
+pub mod told;
 mod withdraw;
 
-pub use open::{Opened, Unopened, open};
+use open::{Opened, open};
+pub use open::{Unopened, Why};
 use threads::Threads;
+use told::Told;
 
 /// Every actor's name: in the tree, in the log, and in `[log.actors]`.
 pub const ACTORS: &[&str] = &[
@@ -60,8 +65,11 @@ const MAILBOX: usize = 256;
 const HUNG: i32 = 70;
 
 /// Runs this server until it is told to stop, gives up, or must not go on.
-pub fn serve(opened: Opened) -> ExitCode {
-    System::new().block_on(async move { run(opened).await })
+///
+/// # Errors
+/// [`Unopened`]: it could not start.
+pub fn serve(config: Config) -> Result<ExitCode, Unopened> {
+    System::new().block_on(async move { Ok(run(open(config).await?).await) })
 }
 
 /// Dropping the guard writes what the log still queues: at the end, and before the process is ended from another thread.
@@ -76,6 +84,8 @@ async fn run(mut opened: Opened) -> ExitCode {
     let log = opened.logs.for_actor("server");
     info!(log, "starting"; "server" => &opened.config.server.name, "version" => env!("CARGO_PKG_VERSION"));
     let addresses = opened.addresses.clone();
+    let mut told = opened.told.take().unwrap_or_else(Told::listen);
+    let _claim = opened.claim.take();
     let (exit, mut exits) = mpsc::unbounded_channel();
     let threads = Threads::start();
     let (tree, stop) = match start_tree(opened, &threads, exit, &last_lines) {
@@ -86,7 +96,7 @@ async fn run(mut opened: Opened) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = until_over(&tree, &stop, &mut exits, &log).await;
+    let code = until_over(&tree, &stop, &mut exits, &mut told, &log).await;
     // Addresses first: nothing that can block may keep them here.
     withdraw::now(addresses.as_ref());
     tree.stop(Duration::from_secs(1)).await;
@@ -100,9 +110,9 @@ async fn until_over(
     tree: &Tree,
     stop: &actix::Recipient<StopWanted>,
     exits: &mut mpsc::UnboundedReceiver<Story>,
+    told: &mut Told,
     log: &Logger,
 ) -> ExitCode {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     loop {
         tokio::select! {
             Some(why) = exits.recv() => {
@@ -115,18 +125,11 @@ async fn until_over(
                 }
                 return ExitCode::FAILURE;
             }
-            _ = tokio::signal::ctrl_c() => stop.do_send(StopWanted),
-            () = terminated(terminate.as_mut()) => stop.do_send(StopWanted),
+            signal = told.to_end() => {
+                info!(log, "told to end"; "signal" => signal);
+                stop.do_send(StopWanted);
+            }
         }
-    }
-}
-
-async fn terminated(signal: Option<&mut tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -374,7 +374,7 @@ fn an_import_that_only_checks_says_what_could_be_imported() {
     let mut arguments = vec!["import", "members", &file, "--plain", "--address", &address, "--terminals-file", &terminals];
     arguments.extend(["--staff", "manager", "--password-file", password.to_str().unwrap(), "--check-only", "--skip-bad"]);
     let output = duplex(&arguments);
-    assert_eq!(stdout(&output), "5 rows checked, 4 can be imported, 1 are bad\n", "{}", stderr(&output));
+    assert_eq!(stdout(&output), "5 rows checked, 4 can be imported, 1 is bad\n", "{}", stderr(&output));
     assert_eq!(service.requests().len(), 0);
 }
 

@@ -21,7 +21,7 @@ pub mod witness_server;
 mod witness_text;
 
 pub use witness_client::WitnessClient;
-pub use witness_server::Witness;
+pub use witness_server::{Witness, WitnessError};
 
 /// What an arbiter will have answered within the caller's limit. Boxed, so that a coordinator can hold any kind of arbiter.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ArbiterError>> + Send + 'a>>;

@@ -95,6 +95,8 @@ pub struct PairFile {
     pair: PairId,
     directory: PathBuf,
     kept: Option<Kept>,
+    /// It was not written here in this form: copied, restored, or edited by a person whose editor wrote a new file.
+    is_copy: bool,
     /// Set when it is unknown which value the disk has.
     doubt: Option<String>,
     /// Held as long as the file is: two witnesses on one file would each grant.
@@ -113,8 +115,19 @@ impl PairFile {
         let created = fs::create_dir_all(&directory).and_then(|()| File::open(data)?.sync_all());
         created.map_err(|error| refuse(format!("cannot create its directory: {error}")))?;
         let lock = lock(&directory.join(format!("{pair}.lock"))).map_err(refuse)?;
-        let kept = load(&directory, pair).map_err(refuse)?;
-        Ok(Self { pair: pair.clone(), directory, kept, doubt: None, _lock: lock })
+        let loaded = load(&directory, pair).map_err(refuse)?;
+        let is_copy = loaded.as_ref().is_some_and(|loaded| loaded.is_copy);
+        let kept = loaded.map(|loaded| loaded.kept);
+        Ok(Self { pair: pair.clone(), directory, kept, is_copy, doubt: None, _lock: lock })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        path(&self.directory, &self.pair)
+    }
+
+    /// What was opened is not what a witness wrote here: what the servers had reported is forgotten.
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// What is durable; `None` while the pair was never introduced.
@@ -180,7 +193,7 @@ impl PairFile {
     }
 
     fn refuse(&self, reason: String) -> FileError {
-        FileError { file: path(&self.directory, &self.pair), reason }
+        FileError { file: self.path(), reason }
     }
 }
 
@@ -202,7 +215,13 @@ fn lock(path: &Path) -> Result<File, String> {
     }
 }
 
-fn load(directory: &Path, pair: &PairId) -> Result<Option<Kept>, String> {
+/// A whole file.
+struct Loaded {
+    kept: Kept,
+    is_copy: bool,
+}
+
+fn load(directory: &Path, pair: &PairId) -> Result<Option<Loaded>, String> {
     let cannot = |error: io::Error| format!("cannot read it: {error}");
     let mut file = match File::open(path(directory, pair)) {
         Ok(file) => file,
@@ -214,10 +233,11 @@ fn load(directory: &Path, pair: &PairId) -> Result<Option<Kept>, String> {
     let (noted, mut kept) = witness_text::read(pair, &text)?;
     // A killed witness may have left both in the page cache only: nothing is granted on what a power cut could still undo.
     file.sync_all().and_then(|()| File::open(directory)?.sync_all()).map_err(cannot)?;
-    if noted != Birthplace::of(&file).map_err(cannot)? {
+    let is_copy = noted != Birthplace::of(&file).map_err(cannot)?;
+    if is_copy {
         kept.reported = [None; 2];
     }
-    Ok(Some(kept))
+    Ok(Some(Loaded { kept, is_copy }))
 }
 
 #[cfg(test)]

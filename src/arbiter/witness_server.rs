@@ -76,6 +76,7 @@ impl Witness {
         let tls = tls::mutual_server(identity, &ROLES).map_err(WitnessError::Tls)?;
         let pair = PairId::of(&authority);
         let file = PairFile::open(data, &pair).map_err(WitnessError::File)?;
+        tell_of(&file, &log);
         Ok(Self { tls, desk: Arc::new(Desk::new(pair, authority, file, log.clone())), log })
     }
 
@@ -106,6 +107,17 @@ impl Witness {
                 },
             }
         }
+    }
+}
+
+/// Later refusals say only that it is one or the other.
+fn tell_of(file: &PairFile, log: &Logger) {
+    let path = file.path().display().to_string();
+    if file.is_copy() {
+        warn!(log, "this file is whole, but not as a witness wrote it here: it was copied, restored or saved by an editor; nothing is \
+                    granted on it until both servers have reported again"; "file" => path);
+    } else if matches!(file.kept(), Ok(None)) {
+        info!(log, "nothing is kept of this pair yet; its servers bring the first register"; "file" => path);
     }
 }
 

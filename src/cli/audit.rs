@@ -15,6 +15,7 @@ use crate::store::{ReadPool, Snapshot, StoreError};
 use compare::{Half, compare};
 use moment::Moment;
 use progress::Progress;
+use report::not_as_promised;
 
 mod compare;
 mod entries;
@@ -96,7 +97,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn first_of(report: &Report) -> String {
     let count = report.findings().count();
     match (report.findings().next(), report.unchecked.first()) {
-        (Some((server, finding)), _) => format!("{count} things are not as promised; the first is of {server}: {finding}"),
+        (Some((server, finding)), _) => format!("{}; the first is of {server}: {finding}", not_as_promised(count)),
         (None, Some(unchecked)) => unchecked.clone(),
         (None, None) => "the servers differ".to_owned(),
     }

@@ -42,7 +42,8 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes:
   0    done, and everything that was asked holds
   1    failed: one line on stderr says what and where
-  2    wrong usage: the command line, or a file named on it (settings, terminals, keys, commands) that is missing or malformed
+  2    wrong usage: the command line, or what it or the settings name (a file, a directory, keys, the store's address) is missing
+       or malformed
   3    the service refused (its answer is printed)
   4    outcome unknown: no answer in time; run again, the same command id is sent again
   70   `serve` only: a part of the server hung, and left to the other server
@@ -159,6 +160,11 @@ async fn interrupted() {
     }
 }
 
+/// As a person writes it: `1 row`, `2 rows`.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Prints to stdout; a reader that went away (`| head`) ends the command without a complaint.
 fn print_line(line: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
@@ -177,6 +183,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "is bad", "are bad")), ["0 are bad", "1 is bad", "2 are bad"]);
+    }
 
     #[test]
     fn the_definitions_of_all_subcommands_are_consistent() {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::Failure;
 use super::client::Terminal;
+use super::{Failure, counted};
 use crate::ledger::rows::TerminalKind;
 use crate::model::TerminalId;
 
@@ -54,8 +54,10 @@ pub fn take(file: &Path, kinds: &[TerminalKind], count: usize) -> Result<Vec<Ter
     if fitting.len() < count {
         let found = fitting.len();
         return Err(Failure::usage(format!(
-            "{}: names {found} terminals of the kinds {kinds:?}, {count} are needed",
-            file.display()
+            "{}: names {} of the kinds {kinds:?}, {}",
+            file.display(),
+            counted(found as u64, "terminal", "terminals"),
+            counted(count as u64, "is needed", "are needed")
         )));
     }
     Ok(fitting.into_iter().take(count).collect())

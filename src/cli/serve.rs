@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use super::Failure;
 use crate::config;
-use crate::run::{self, Unopened};
+use crate::run::{self, Unopened, Why};
 
-/// Run one server of the pair until SIGTERM or Ctrl-C.
+/// Run one server of the pair until SIGTERM, SIGHUP or Ctrl-C.
+///
+/// A store that is away or locked when it starts is waited for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file of this server, as `duplex init` wrote it.
@@ -23,15 +25,23 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     super::keep_private();
     let config = super::settings(&args.config)?;
-    let opened = run::open(config).map_err(|unopened| Failure::failed(told(&unopened, &args.config)))?;
-    match run::serve(opened) {
-        ExitCode::SUCCESS => Ok(()),
-        _ => Err(Failure::failed(String::new())),
+    match run::serve(config) {
+        Ok(ExitCode::SUCCESS) => Ok(()),
+        Ok(_) => Err(Failure::failed(String::new())),
+        Err(unopened) => ended(&unopened, &args.config),
+    }
+}
+
+fn ended(unopened: &Unopened, file: &Path) -> Result<(), Failure> {
+    match unopened.why {
+        Why::Mistaken => Err(Failure::usage(told(unopened, file))),
+        Why::Hindered => Err(Failure::failed(told(unopened, file))),
+        Why::ToldToEnd => Ok(()),
     }
 }
 
 fn told(unopened: &Unopened, file: &Path) -> String {
-    match unopened.key {
+    match &unopened.key {
         Some(key) => config::unusable(file, key, &unopened.reason),
         None => format!("{}: {unopened}", file.display()),
     }

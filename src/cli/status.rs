@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Failure, block_on, print_line};
+use super::{Failure, block_on, counted, print_line};
 
 mod lines;
 
@@ -33,11 +33,11 @@ pub struct Args {
     /// Configuration file of either server: both are asked.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Draw it anew each second until Ctrl-C.
+    /// Draw it anew each second until Ctrl-C; with --json, print one more line each second.
     #[arg(long)]
     watch: bool,
     /// Print one JSON object: what each address answered, as it came.
-    #[arg(long, conflicts_with = "watch")]
+    #[arg(long)]
     json: bool,
 }
 
@@ -128,13 +128,15 @@ pub struct Peer {
 /// A server that does not answer, by address and reason; one that says of itself what is red or yellow. Both are printed.
 pub fn run(args: Args) -> Result<(), Failure> {
     let addresses = addresses(&args)?;
-    if args.json {
-        return print_raw(&addresses);
+    match (args.watch, args.json) {
+        (true, true) => block_on(watch(addresses, |asked| raw(asked).0)),
+        (true, false) => block_on(watch(addresses, |asked| format!("{CLEAR}{}", draw(asked).0.trim_end()))),
+        (false, true) => told(raw(&addresses)),
+        (false, false) => told(draw(&addresses)),
     }
-    if args.watch {
-        return block_on(watch(addresses));
-    }
-    let (text, is_well) = draw(&addresses);
+}
+
+fn told((text, is_well): (String, bool)) -> Result<(), Failure> {
     print_line(text.trim_end())?;
     verdict(is_well)
 }
@@ -178,7 +180,8 @@ pub fn ask(address: &str) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|e| format!("{address} gives no status: {e}"))
 }
 
-fn print_raw(addresses: &[String]) -> Result<(), Failure> {
+/// The answers as one line, and whether all is well enough.
+fn raw(addresses: &[String]) -> (String, bool) {
     let mut answers = Map::new();
     let mut is_well = true;
     for address in addresses {
@@ -186,8 +189,7 @@ fn print_raw(addresses: &[String]) -> Result<(), Failure> {
         is_well &= answer["colour"].as_str().is_some_and(serves);
         answers.insert(address.clone(), answer);
     }
-    super::print_json(&answers)?;
-    verdict(is_well)
+    (Value::Object(answers).to_string(), is_well)
 }
 
 /// A script that watches must not have to read the sentence.
@@ -195,13 +197,12 @@ fn serves(colour: &str) -> bool {
     !matches!(colour, "red" | "yellow")
 }
 
-async fn watch(addresses: Vec<String>) -> Result<(), Failure> {
+async fn watch(addresses: Vec<String>, round: fn(&[String]) -> String) -> Result<(), Failure> {
     loop {
         let asked = addresses.clone();
         // Asking blocks for up to two seconds a server: on a thread of its own, so that Ctrl-C is heard at once.
-        let drawn = tokio::task::spawn_blocking(move || draw(&asked)).await;
-        let (text, _) = drawn.map_err(|e| Failure::failed(format!("cannot ask the servers: {e}")))?;
-        print_line(&format!("{CLEAR}{}", text.trim_end()))?;
+        let text = tokio::task::spawn_blocking(move || round(&asked)).await;
+        print_line(&text.map_err(|e| Failure::failed(format!("cannot ask the servers: {e}")))?)?;
         tokio::time::sleep(REDRAW).await;
     }
 }
@@ -234,7 +235,7 @@ fn write_status(text: &mut String, status: &Status) {
     // Word and shape, never colour alone.
     let (shape, sentence, line) = (&status.shape, &status.sentence.en, &status.line.en);
     let behind = match status.peer.lag_entries {
-        Some(entries @ 1..) => format!(" The other server is {entries} entries behind."),
+        Some(entries @ 1..) => format!(" The other server is {} behind.", counted(entries, "entry", "entries")),
         Some(0) | None => String::new(),
     };
     let addresses = if status.addresses.is_empty() { "none".to_owned() } else { status.addresses.join(", ") };
@@ -255,7 +256,8 @@ fn write_status(text: &mut String, status: &Status) {
         say(format!("  {} does not answer", status.peer.name));
     }
     if let Some(lost @ 1..) = status.last_takeover.as_ref().and_then(|takeover| takeover.may_be_lost) {
-        say(format!("  when it took over, at least {lost} entries that the other server had acknowledged may be lost"));
+        let lost = counted(lost, "entry", "entries");
+        say(format!("  when it took over, at least {lost} that the other server had acknowledged may be lost"));
     }
     for path in &status.peer.silent_paths {
         say(format!("  no heartbeat comes on the path {path}: is its cable plugged, and its UDP port let through?"));

@@ -7,16 +7,16 @@ use std::time::Duration;
 use clap::Subcommand;
 use slog::info;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::arbiter::witness_frames::WitnessStatus;
-use crate::arbiter::{Witness, WitnessClient};
+use crate::arbiter::{Witness, WitnessClient, WitnessError};
 use crate::config::{self, Level, LogFormat};
 use crate::layout::WitnessKeys;
 use crate::model::{Holder, Register};
+use crate::run::told::Told;
 use crate::telemetry;
-use crate::wire::identity::load_authority;
+use crate::wire::identity::{Identity, load_authority};
 use crate::wire::pki::CertificateRole;
 
 /// The one stream of a witness's log.
@@ -74,7 +74,7 @@ struct Status {
     json: bool,
 }
 
-/// Serves the register until SIGTERM or Ctrl-C, or asks one that is served.
+/// Serves the register until SIGTERM, SIGHUP or Ctrl-C, or asks one that is served.
 ///
 /// # Errors
 /// What keeps it from serving or from being asked, in one line.
@@ -90,17 +90,21 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
     super::keep_private();
     must_exist(&args.data)?;
     let keys = WitnessKeys(args.keys.clone());
-    let identity = keys.identity().map_err(failed)?;
-    let authority = load_authority(&keys.authority()).map_err(failed)?;
+    let identity = identity(&keys)?;
+    let authority = load_authority(&keys.authority()).map_err(mistaken)?;
     let format = if args.json { LogFormat::Json } else { LogFormat::Human };
     let settings = config::Log { format, level: Level::Info, ..config::Log::default() };
     let (logs, _guard) = telemetry::start(&settings, &args.data, &[STREAM]).map_err(failed)?;
     let log = logs.for_actor(STREAM);
-    let witness = Witness::open(&args.data, &identity, authority, log.clone()).map_err(failed)?;
+    let opened = Witness::open(&args.data, &identity, authority, log.clone());
+    let witness = opened.map_err(|error| match error {
+        WitnessError::Tls(_) => mistaken(error),
+        WitnessError::File(_) => failed(error),
+    })?;
 
     super::runtime()?.block_on(async {
         // Before anybody can know that it runs: a signal must find its listener.
-        let told = told_to_end()?;
+        let mut told = Told::listen();
         let cannot = |e| Failure::failed(format!("cannot listen at {}: {e}", args.listen));
         let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -108,7 +112,7 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
             "who" => WHO_IS_WHO);
         tokio::select! {
             () = witness.serve(listener) => {}
-            signal = told => info!(log, "told to end"; "signal" => signal),
+            signal = told.to_end() => info!(log, "told to end"; "signal" => signal),
         }
         Ok(())
     })
@@ -116,23 +120,21 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
 
 /// A disk that is not mounted must not look like a new witness.
 fn must_exist(data: &Path) -> Result<(), Failure> {
-    if data.is_dir() { Ok(()) } else { Err(Failure::failed(format!("--data: {} is no directory", data.display()))) }
+    if data.is_dir() { Ok(()) } else { Err(Failure::usage(format!("--data: {} is no directory", data.display()))) }
 }
 
-fn told_to_end() -> Result<impl Future<Output = &'static str>, Failure> {
-    let listen = |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen to signals: {e}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    })
+/// Keys of the pair's other members are whole, too, but nobody would be answered by them.
+fn identity(keys: &WitnessKeys) -> Result<Identity, Failure> {
+    let identity = keys.identity().map_err(mistaken)?;
+    match identity.role {
+        CertificateRole::Witness => Ok(identity),
+        other => Err(mistaken(format_args!("{}: is for {}, not for a witness", keys.pem()[0].display(), other.name()))),
+    }
 }
 
 async fn show(args: Status) -> Result<(), Failure> {
-    let identity = WitnessKeys(args.keys).identity().map_err(failed)?;
-    let client = WitnessClient::new(args.address, &identity).map_err(failed)?;
+    let identity = identity(&WitnessKeys(args.keys))?;
+    let client = WitnessClient::new(args.address, &identity).map_err(mistaken)?;
     let status = client.status(STATUS_LIMIT).await.map_err(failed)?;
     if args.json { super::print_json(&status) } else { super::print_line(&in_words(&status)) }
 }
@@ -143,7 +145,9 @@ fn in_words(status: &WitnessStatus) -> String {
         Some(register) => told(register),
     };
     let refuses = status.refuses.as_ref().map_or(String::new(), |why| format!("\ngrants nothing: {why}"));
-    format!("{holds}\n{} asks answered, {} changes landed since it started{refuses}", status.answered, status.landed)
+    let asks = super::counted(status.answered, "ask", "asks");
+    let changes = super::counted(status.landed, "change", "changes");
+    format!("{holds}\n{asks} answered, {changes} landed since it started{refuses}")
 }
 
 fn told(register: &Register) -> String {
@@ -152,6 +156,10 @@ fn told(register: &Register) -> String {
         Holder::Solo { server } => format!("{} acknowledges alone", CertificateRole::Server(server).name()),
     };
     format!("epoch {}: {holder}; recorded position {}", register.epoch.0, register.recorded)
+}
+
+fn mistaken(error: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("--keys: {error}"))
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub(super) fn two_names<'de, D: Deserializer<'de>>(names: D) -> Result<[String; 2], D::Error> {
     let names = Vec::<String>::deserialize(names)?;
     let found = names.len();
-    names.try_into().map_err(|_| D::Error::custom(format!("names {found} servers; a pair has two")))
+    names
+        .try_into()
+        .map_err(|_| D::Error::custom(format!("names {found} server{}; a pair has two", if found == 1 { "" } else { "s" })))
 }
 
 /// The third opinion.

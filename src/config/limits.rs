@@ -100,9 +100,13 @@ pub const CHECKPOINT_EVERY: u64 = 20_000;
 pub const BATCH_TIME_MAX: Duration = Duration::from_millis(2);
 /// Bytes of journal that a store which cannot be flushed may hold: a GiB more than is kept anyway. Beyond, admission waits for the store.
 pub const JOURNAL_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
-/// How often DataUpdater asks a store again that could not be read, and ReplicationApplier one to which nothing is to be applied:
-/// before a person has read what status says of it.
+/// How often DataUpdater asks a store again that could not be read, ReplicationApplier one to which nothing is to be applied, and a
+/// start one that is not there: before a person has read what status or log say of it.
 pub const STORE_LOOK: Duration = Duration::from_secs(1);
+/// How long a start waits for a lock that another process has, and how often it looks: a process that was killed gives its locks back
+/// within milliseconds, or when its last write to a slow disk is done. Whoever really uses them keeps them for longer.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub const LOCK_LOOK: Duration = Duration::from_millis(50);
 /// Bytes of the store's log that a reader may keep from being moved: some minutes of full load. Beyond, applying waits for the reader,
 /// and admission for applying.
 pub const STORE_LOG_BYTES_MAX: u64 = 1 << 30;

@@ -36,8 +36,13 @@ pub fn unusable(file: &Path, key: &str, reason: &str) -> String {
 /// The TOML parser draws a picture over several lines; a config error is one line, with the key where one is known.
 pub fn one_line(text: &str, key: &str, error: &toml::de::Error) -> String {
     let line = error.span().map(|span| line_at(text, span.start));
-    // The path of the whole file is ".".
-    located(line, if key == "." { "" } else { key }, &error.message().replace('\n', " "))
+    // A file that is no TOML has no path to anything, and that of the whole file is ".".
+    let key = match error.span().filter(|_| error.message() == "duplicate key") {
+        Some(span) => text.get(span).unwrap_or_default(),
+        None if key == "." => "",
+        None => key,
+    };
+    located(line, key, &error.message().replace('\n', " "))
 }
 
 fn located(line: Option<usize>, key: &str, reason: &str) -> String {

@@ -5,10 +5,11 @@
 //! slot  magic 8 | version 4 | checksum 4 | generation 8 | length 4 | content (postcard)
 //! ```
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::JournalError;
-use super::files::{Disk, DiskFile, failed};
+use super::files::{Disk, DiskFile, Lock, failed};
 use crate::model::{Coordination, DataId};
 
 const NAME: &str = "coordination";
@@ -26,6 +27,8 @@ pub struct CoordinationFile {
     current: Coordination,
     generation: u64,
     poisoned: Option<String>,
+    bad_slot: Option<usize>,
+    _lock: Lock,
 }
 
 impl CoordinationFile {
@@ -35,12 +38,13 @@ impl CoordinationFile {
     /// [`JournalError::Io`], also if there is one already.
     pub fn create(files: Disk, first: Coordination) -> Result<Self, JournalError> {
         let making = format!("{NAME}.new");
+        let lock = files.lock().map_err(failed("lock", &*files, "lock"))?;
         let names = files.list().map_err(failed("list", &*files, ""))?;
         if names.iter().any(|name| name == NAME) {
             return Err(failed("create", &*files, NAME)(std::io::ErrorKind::AlreadyExists.into()));
         }
         let file = files.create(&making, 2 * SLOT_LEN as u64).map_err(failed("allocate", &*files, &making))?;
-        let mut created = Self { files, file, current: first, generation: 0, poisoned: None };
+        let mut created = Self { files, file, current: first, generation: 0, poisoned: None, bad_slot: None, _lock: lock };
         created.put(first)?;
         created.files.rename(&making, NAME).map_err(failed("rename", &*created.files, &making))?;
         created.files.sync_directory().map_err(failed("sync", &*created.files, ""))?;
@@ -51,25 +55,39 @@ impl CoordinationFile {
     /// nothing may be acted on that a power cut could take back.
     ///
     /// # Errors
-    /// [`JournalError::Io`] (`NotFound`: no `duplex init` yet), [`JournalError::NoSlot`], [`JournalError::FormatUnknown`].
+    /// [`JournalError::Io`] (`NotFound`: no `duplex init` yet; `WouldBlock`: another process has it), [`JournalError::NoSlot`],
+    /// [`JournalError::FormatUnknown`].
     pub fn open(files: Disk) -> Result<Self, JournalError> {
+        let lock = files.lock().map_err(failed("lock", &*files, "lock"))?;
         let file = files.open(NAME).map_err(failed("open", &*files, NAME))?;
         let mut slots = [0; 2 * SLOT_LEN];
         let read = file.read_at(&mut slots, 0).map_err(failed("read", &*files, NAME))?;
         let path = files.path().join(NAME);
         let (first, second) = slots[..read].split_at(read.min(SLOT_LEN));
-        let (generation, current) = match newest(decode(first), decode(second)) {
+        let slots = [decode(first), decode(second)];
+        let bad_slot = slots.iter().position(|slot| matches!(slot, Err(BadSlot::Damaged)));
+        let (generation, current) = match newest(slots) {
             Ok(newest) => newest,
             Err(BadSlot::Damaged) => return Err(JournalError::NoSlot { file: path }),
             Err(BadSlot::Unknown(found)) => return Err(JournalError::FormatUnknown { file: path, found }),
         };
-        let mut opened = Self { files, file, current, generation, poisoned: None };
+        let mut opened = Self { files, file, current, generation, poisoned: None, bad_slot, _lock: lock };
         opened.put(current)?;
         Ok(opened)
     }
 
     pub fn current(&self) -> &Coordination {
         &self.current
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.files.path().join(NAME)
+    }
+
+    /// The slot, from 0, that could not be read when the file was opened: a power cut tore its last write, or it went bad since. Never
+    /// one that is merely new: both are written before the file has its name.
+    pub fn bad_slot(&self) -> Option<usize> {
+        self.bad_slot
     }
 
     /// The journal beside it must belong to the same history.
@@ -80,7 +98,7 @@ impl CoordinationFile {
         match self.current.data_id == journal {
             true => Ok(()),
             false => {
-                let file = self.files.path().join(NAME);
+                let file = self.path();
                 Err(JournalError::Foreign { file, found: self.current.data_id, expected: journal })
             }
         }
@@ -130,8 +148,8 @@ enum BadSlot {
 type Slot = Result<(u64, Coordination), BadSlot>;
 
 /// A slot of an unknown format outweighs a known one: a newer program wrote it, and the known one may be outdated.
-fn newest(first: Slot, second: Slot) -> Slot {
-    match (first, second) {
+fn newest(slots: [Slot; 2]) -> Slot {
+    match slots.into() {
         (Ok(first), Ok(second)) => Ok(if first.0 > second.0 { first } else { second }),
         (Err(BadSlot::Unknown(found)), _) | (_, Err(BadSlot::Unknown(found))) => Err(BadSlot::Unknown(found)),
         (Ok(whole), Err(BadSlot::Damaged)) | (Err(BadSlot::Damaged), Ok(whole)) => Ok(whole),
@@ -230,7 +248,9 @@ mod tests {
         let last = *written(&disk, 5).current();
         for bad in [100, SLOT_LEN + 100] {
             disk.edit(NAME, |content| content[bad] ^= 1);
-            assert_eq!(CoordinationFile::open(disk.disk()).expect("the other slot").current(), &last);
+            let opened = CoordinationFile::open(disk.disk()).expect("the other slot");
+            assert_eq!((opened.current(), opened.bad_slot()), (&last, Some(bad / SLOT_LEN)));
+            assert_eq!(CoordinationFile::open(disk.disk()).expect("both are written anew").bad_slot(), None);
         }
         disk.edit(NAME, |content| (content[40], content[SLOT_LEN + 40]) = (!content[40], !content[SLOT_LEN + 40]));
         let error = CoordinationFile::open(disk.disk()).expect_err("no slot").to_string();

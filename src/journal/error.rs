@@ -67,6 +67,13 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Another process has the lock; one that was killed a moment ago may have it still.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

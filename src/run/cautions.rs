@@ -9,6 +9,7 @@ use nix::net::if_::if_nametoindex;
 use slog::{Logger, warn};
 
 use crate::config::{Addresses, Config};
+use crate::journal::CoordinationFile;
 use crate::layout::Layout;
 use crate::model::Sequence;
 use crate::store::Place;
@@ -29,6 +30,15 @@ pub(super) fn tell(config: &Config, layout: &Layout, log: &Logger) {
     }
     for path in open_to_others(layout) {
         warn!(log, "others than its owner may read this; take their rights away"; "path" => path.display().to_string());
+    }
+}
+
+/// It costs nothing, once: a disk on which this comes again is going bad.
+pub(super) fn tell_of_a_bad_slot(notes: &CoordinationFile, log: &Logger) {
+    if let Some(slot) = notes.bad_slot() {
+        warn!(log, "one of the coordination file's two slots could not be read: a power cut tore its last write, or the disk damaged it; \
+                nothing is lost, the other slot was whole, and both are written anew";
+            "file" => notes.path().display().to_string(), "slot" => slot + 1);
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::cautions;
+use super::patience::Patience;
+use super::told::Told;
 use crate::actors::OpenStore;
 use crate::actors::address_keeper::ServiceAddresses;
 use crate::actors::command_acceptor::Listening;
@@ -15,13 +17,13 @@ use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
 use crate::arbiter::{Arbiter, WitnessClient};
 use crate::config::{self, Addresses, Config, HeartbeatPath, TerminalTls, limits};
-use crate::journal::{CoordinationFile, Directory, Journal, JournalReader};
+use crate::journal::{CoordinationFile, Directory, Journal, JournalError, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
-use crate::machines::health::Patience;
+use crate::machines::health;
 use crate::model::{BootNonce, Position};
-use crate::store::{self, ReadPool};
-use crate::telemetry::{self, Logs};
+use crate::store::{self, Claim, ReadPool, StoreError};
+use crate::telemetry::{self, LogError, Logs};
 use crate::wire::heartbeat::HeartbeatKey;
 use crate::wire::identity::Identity;
 use crate::wire::link::{Connector, Introduction, LinkLimits, Route};
@@ -53,6 +55,10 @@ pub struct Opened {
     pub(super) reads: ReadPool,
     /// Where this box's own user gives orders.
     pub(super) control: std::path::PathBuf,
+    /// Keeps another server from the same store.
+    pub(super) claim: Option<Claim>,
+    /// Heard since the start had to wait.
+    pub(super) told: Option<Told>,
     /// Writes what is still queued when the server has ended.
     pub(super) telemetry: Option<telemetry::Guard>,
 }
@@ -61,26 +67,62 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct Unopened {
     /// The key of the configuration that names what cannot be opened. `None`: it is what this program keeps below `server.data`.
-    pub key: Option<&'static str>,
+    pub key: Option<String>,
     /// One line.
     pub reason: String,
+    pub why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// What a key names is missing or malformed: a person corrects the configuration or that file.
+    Mistaken,
+    /// The world is not as it should be: a port is taken, a disk or a store fails.
+    Hindered,
+    /// It was to end while it still waited.
+    ToldToEnd,
+}
+
+impl Unopened {
+    pub(super) fn of_store(error: StoreError) -> Self {
+        match error {
+            StoreError::Address { .. } => mistaken(STORE)(error),
+            _ => at_key(STORE)(error),
+        }
+    }
+
+    pub(super) fn told() -> Self {
+        Self { key: None, reason: "told to end before it had started".to_owned(), why: Why::ToldToEnd }
+    }
 }
 
 impl fmt::Display for Unopened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.key.map_or(Ok(()), |key| write!(f, "{key}: "))?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, "{key}: "))?;
         f.write_str(&self.reason)
     }
 }
 
 const KEYS: &str = "server.keys";
+const STORE: &str = "store.url";
 
 fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
-    move |error| Unopened { key: None, reason: format!("{what}: {error}") }
+    move |error| Unopened { key: None, reason: format!("{what}: {error}"), why: Why::Hindered }
 }
 
-fn at_key<E: fmt::Display>(key: &'static str) -> impl FnOnce(E) -> Unopened {
-    move |error| Unopened { key: Some(key), reason: error.to_string() }
+fn at_key<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
+    move |error| Unopened { key: Some(key.into()), reason: error.to_string(), why: Why::Hindered }
+}
+
+fn mistaken<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
+    move |error| Unopened { why: Why::Mistaken, ..at_key(key)(error) }
+}
+
+fn at_log(error: LogError) -> Unopened {
+    match error.actor() {
+        Some(actor) => mistaken(format!("log.actors.{actor}"))(error),
+        None => at_key("log.streams")(error),
+    }
 }
 
 fn at_address<E: fmt::Display>(key: &'static str, address: SocketAddr) -> impl FnOnce(E) -> Unopened {
@@ -90,8 +132,8 @@ fn at_address<E: fmt::Display>(key: &'static str, address: SocketAddr) -> impl F
 /// rustls puts "unexpected error" before a reason of our own.
 fn at_keys(error: rustls::Error) -> Unopened {
     match error {
-        rustls::Error::General(reason) => at_key(KEYS)(reason),
-        other => at_key(KEYS)(other),
+        rustls::Error::General(reason) => mistaken(KEYS)(reason),
+        other => mistaken(KEYS)(other),
     }
 }
 
@@ -114,40 +156,37 @@ impl Listen {
     }
 }
 
-/// Opens everything that a server needs.
+/// Opens everything that a server needs. Blocks wherever it does not wait: nothing else runs yet.
 ///
 /// # Errors
 /// [`Unopened`] names the file, address or key.
-pub fn open(config: Config) -> Result<Opened, Unopened> {
+pub async fn open(config: Config) -> Result<Opened, Unopened> {
     // Nothing is created there: a disk that is not mounted must not look like a new one.
     if !config.server.data.is_dir() {
-        return Err(at_key("server.data")(format_args!("{} is no directory", config.server.data.display())));
+        return Err(mistaken("server.data")(format_args!("{} is no directory", config.server.data.display())));
     }
     raise_file_limit();
     let layout = Layout::of(&config);
-    let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at_key("log"))?;
+    let (logs, guard) = telemetry::start(&config.log, &config.server.data, super::ACTORS).map_err(at_log)?;
     let log = logs.for_actor("server");
     cautions::tell(&config, &layout, &log);
     let names = ServerNames::new(&config.server.pair);
-    let identity = layout.server_identity().map_err(at_key(KEYS)).map_err(calling(&names))?;
-    let secret = layout.pair_secret().map_err(at_key(KEYS))?;
-    let first_register = std::fs::read_to_string(layout.first_register()).map_err(at(layout.first_register().display()))?;
+    let identity = layout.server_identity().map_err(mistaken(KEYS)).map_err(calling(&names))?;
+    let secret = layout.pair_secret().map_err(mistaken(KEYS))?;
+    let first_register = first_register(&layout)?;
 
-    let notes = CoordinationFile::open(Directory::open(layout.coordination()).map_err(at("coordination file"))?);
-    let notes = notes.map_err(at("coordination file"))?;
-    let disk = *notes.current();
-    if disk.server != config.id() {
-        let name = &config.server.name;
-        return Err(at_key("server.name")(format_args!("{name:?}, but this disk belongs to the other server of the pair")));
-    }
-    let (directory, lost_and_found) = (layout.journal(), layout.lost_and_found());
-    let place = JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found };
-    let journal = place.open().map_err(at("journal"))?;
+    let mut patience = Patience::new(log.clone());
+    let notes = open_notes(&layout, &mut patience).await?;
+    cautions::tell_of_a_bad_slot(&notes, &log);
+    let place = journal_place(&config, &layout, &notes)?;
+    let journal = patience.for_a_lock(JournalError::is_in_use, || place.open()).await?.map_err(at("journal"))?;
+    let claim = claim(&config, &mut patience).await?;
     cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
-    let applied = applied(&config, &journal.reader()).map_err(at_key("store.url"))?;
+    // Before any port is open: whoever connected would wait as well, instead of being refused.
+    let applied = applied(&config, &journal.reader(), &mut patience).await?;
 
     let boot = draw_boot()?;
-    let introduction = Introduction { server: disk.server, boot, data_id: disk.data_id };
+    let introduction = Introduction { server: place.server, boot, data_id: place.data_id };
     let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys).map_err(calling(&names))?;
     let config::Arbiter::Witness { address } = config.arbiter;
     let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
@@ -173,8 +212,10 @@ pub fn open(config: Config) -> Result<Opened, Unopened> {
         addresses: service_addresses(&config),
         http: listen(config.http.listen).map_err(at_address("http.listen", config.http.listen))?,
         control: layout.control(),
-        reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(at_key("store.url"))?,
+        reads: ReadPool::new(&config.store.url, limits::READ_CONNECTIONS_MAX).map_err(Unopened::of_store)?,
         config,
+        claim: Some(claim),
+        told: patience.told,
         telemetry: Some(guard),
     })
 }
@@ -183,10 +224,40 @@ fn try_to_open(path: &HeartbeatPath) -> Result<(), Unopened> {
     paths::try_to_open(path.local).map_err(at_address("peer.heartbeats", path.local))
 }
 
+fn first_register(layout: &Layout) -> Result<String, Unopened> {
+    let file = layout.first_register();
+    std::fs::read_to_string(&file).map_err(|error| mistaken(KEYS)(format!("{}: {error}", file.display())))
+}
+
+/// Opening it writes it, so it has a lock of its own: a second process that took the journal's for free a moment later would by then
+/// have put back what this server knew when the second one began.
+async fn open_notes(layout: &Layout, patience: &mut Patience) -> Result<CoordinationFile, Unopened> {
+    let directory = Directory::open(layout.coordination()).map_err(at("coordination file"))?;
+    let opened = patience.for_a_lock(JournalError::is_in_use, || CoordinationFile::open(Arc::clone(&directory))).await?;
+    opened.map_err(at("coordination file"))
+}
+
+fn journal_place(config: &Config, layout: &Layout, notes: &CoordinationFile) -> Result<JournalPlace, Unopened> {
+    let disk = notes.current();
+    if disk.server != config.id() {
+        let name = &config.server.name;
+        return Err(mistaken("server.name")(format_args!("{name:?}, but this disk belongs to the other server of the pair")));
+    }
+    let (directory, lost_and_found) = (layout.journal(), layout.lost_and_found());
+    Ok(JournalPlace { server: disk.server, data_id: disk.data_id, directory, lost_and_found })
+}
+
+/// A lock, and not a store that is busy: whoever has it keeps it.
+async fn claim(config: &Config, patience: &mut Patience) -> Result<Claim, Unopened> {
+    let is_held = |error: &StoreError| matches!(error, StoreError::Locked { .. });
+    patience.for_a_lock(is_held, || Claim::take(&config.store.url)).await?.map_err(Unopened::of_store)
+}
+
 /// How far the store is, which is made if it is missing.
-fn applied(config: &Config, journal: &JournalReader) -> Result<Position, String> {
-    let applied = store_opener(config)().and_then(|mut store| store.applied()).map_err(|error| error.to_string())?;
-    same_history(journal, applied)?;
+async fn applied(config: &Config, journal: &JournalReader, patience: &mut Patience) -> Result<Position, Unopened> {
+    let open = store_opener(config);
+    let applied = patience.for_the_store(|| open().and_then(|mut store| store.applied())).await?;
+    same_history(journal, applied).map_err(at_key(STORE))?;
     Ok(applied)
 }
 
@@ -216,7 +287,7 @@ fn terminal_tls(config: &Config, layout: &Layout) -> Result<Option<Arc<rustls::S
     if config.terminals.tls == TerminalTls::Plain {
         return Ok(None);
     }
-    let identity = layout.terminal_identity().map_err(at_key(KEYS))?;
+    let identity = layout.terminal_identity().map_err(mistaken(KEYS))?;
     tls::terminal_server(&identity).map(Some).map_err(at_keys)
 }
 
@@ -225,7 +296,7 @@ fn monitor_settings(config: &Config, boot: BootNonce, key: HeartbeatKey) -> stat
     let paths = config.peer.heartbeats.iter();
     let paths = paths.map(|path| Path { name: named(path), local: path.local, peer: path.peer }).collect();
     let timing = config.timing;
-    let patience = Patience {
+    let patience = health::Patience {
         lease_ms: timing.lease_ms,
         silence_ms: timing.silence_ms,
         boot_ms: limits::BOOT_PATIENCE_MS.max(timing.silence_ms),

@@ -102,6 +102,22 @@ const MESSAGES: &[(&str, Kind)] = &[
     ("does not exist", Kind::Corrupt),
 ];
 
+/// Said of a store that is "away", and will be tomorrow as well: a person mistook a name, a password, a right or a parameter.
+const LASTING: &[&str] = &[
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "already exists",
+    "permission denied for",
+    "must be owner",
+    "does not support SSL",
+    "certificate",
+    "invalid ",
+    "nable to open",
+    "readonly database",
+];
+
 fn kind(error: &Engine) -> Kind {
     match error {
         Engine::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _)
@@ -127,6 +143,22 @@ impl StoreError {
     /// The engine's error at `place`. A refusal has no subject yet.
     pub fn from_engine(place: &str, error: &Engine) -> Self {
         Self::new(kind(error), place, error.to_string())
+    }
+
+    /// Whether a start waits for it: a server that comes up late, a lock that is held. At work everything is tried again; whoever starts
+    /// a server sits before it, and should hear of a mistake at once.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Away { reason, .. } => !LASTING.iter().any(|text| reason.contains(text)),
+            Self::Locked { .. } => true,
+            Self::Address { .. }
+            | Self::Full { .. }
+            | Self::Refused { .. }
+            | Self::Newer { .. }
+            | Self::Broken { .. }
+            | Self::Corrupt { .. }
+            | Self::NotNext { .. } => false,
+        }
     }
 
     /// A connection that could not be made. Never a refusal: whatever a server says before it lets us in may pass.
@@ -223,5 +255,22 @@ mod tests {
         assert!(matches!(error, StoreError::Away { .. }), "{error}");
         let error = StoreError::from_connecting("PostgreSQL", "FATAL:  password authentication failed".to_owned());
         assert!(matches!(error, StoreError::Away { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_start_waits_for_what_comes_by_itself_and_for_nobodys_mistake() {
+        let server = "connection to server at \"db\" (10.0.0.9), port 5432 failed: ";
+        let may_pass = |said: String| StoreError::from_connecting("PostgreSQL", said).may_pass();
+        for said in ["Connection refused", "FATAL:  the database system is starting up", "timeout expired"] {
+            assert!(may_pass(format!("{server}{said}")), "{said}");
+        }
+        assert!(may_pass("could not translate host name \"db\" to address: Temporary failure in name resolution".to_owned()));
+        for said in ["FATAL:  password authentication failed for user \"clerk\"", "FATAL:  database \"duplx\" does not exist"] {
+            assert!(!may_pass(format!("{server}{said}")), "{said}");
+        }
+        assert!(!may_pass("invalid URI query parameter: \"hots\"".to_owned()));
+        let sqlite = SqliteConnection::establish("/no/such/place/store.db").map(drop).expect_err("no such directory");
+        assert!(!StoreError::from_connecting("SQLite", sqlite.to_string()).may_pass(), "{sqlite}");
+        assert!(!told_apart("SELECT * FROM applied").may_pass());
     }
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod checkpoint;
+mod claim;
 pub mod column;
 mod connection;
 mod digest;
@@ -22,6 +23,7 @@ pub mod table;
 pub use diesel::QueryResult;
 
 pub use checkpoint::Checkpoint;
+pub use claim::Claim;
 pub use connection::StoreConnection;
 pub use digest::{StoreDigest, TableDigest};
 pub use engines::open;

@@ -27,11 +27,29 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why logging cannot start: one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogError(pub String);
+pub enum LogError {
+    /// A level is set for an actor that does not exist.
+    NoActor { name: String, actors: String },
+    /// A file cannot be opened.
+    Files { reason: String },
+}
+
+impl LogError {
+    /// The name that is no actor's.
+    pub fn actor(&self) -> Option<&str> {
+        match self {
+            Self::NoActor { name, .. } => Some(name),
+            Self::Files { .. } => None,
+        }
+    }
+}
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::NoActor { name, actors } => write!(f, "{name:?} is no actor; the actors are {actors}"),
+            Self::Files { reason } => f.write_str(reason),
+        }
     }
 }
 
@@ -59,14 +77,14 @@ pub fn start(settings: &config::Log, data: &Path, actors: &[&str]) -> Result<(Lo
 
 fn open_streams(data: &Path, actors: &[&str]) -> Result<Streams, LogError> {
     let directory = data.join("log");
-    Streams::open(&directory, actors).map_err(|error| LogError(format!("cannot keep logs in {}: {error}", directory.display())))
+    Streams::open(&directory, actors)
+        .map_err(|error| LogError::Files { reason: format!("cannot keep logs in {}: {error}", directory.display()) })
 }
 
 /// As [`start`], with everything that is written given from outside.
 pub(super) fn start_with(settings: &config::Log, actors: &[&str], writer: Writer) -> Result<(Logs, Guard), LogError> {
     if let Some(unknown) = settings.actors.keys().find(|name| !actors.contains(&name.as_str())) {
-        let reason = format!("actors: {unknown:?} is no actor; the actors are {}", actors.join(", "));
-        return Err(LogError(reason));
+        return Err(LogError::NoActor { name: unknown.clone(), actors: actors.join(", ") });
     }
     let lost = Counter::default();
     let (core, guard) = AsyncCore::custom(writer.counting(lost.clone()).ignore_res())

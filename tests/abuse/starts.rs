@@ -10,6 +10,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use duplex::layout::Layout;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::pair::{CommandIds, First, PATIENCE, PROGRAM, Pair, Second, eventually};
@@ -32,7 +33,7 @@ fn says(config: &std::path::Path, named: &[&str]) {
     ends(config, 1, named);
 }
 
-/// The file itself is wrong.
+/// The file itself is wrong, or what it names.
 #[track_caller]
 fn misread(config: &std::path::Path, named: &[&str]) {
     ends(config, 2, named);
@@ -74,11 +75,15 @@ fn a_wrong_configuration_is_refused_with_the_key_or_line_that_is_wrong() {
 fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
     let pair = Pair::init();
     let data = pair.config(First).server.data.display().to_string();
-    says(&changed(&pair, &data, "/nowhere/at/all"), &["line ", "server.data: /nowhere/at/all"]);
+    misread(&changed(&pair, &data, "/nowhere/at/all"), &["line ", "server.data: /nowhere/at/all"]);
     let other = pair.config(Second).server.data.display().to_string();
-    says(&changed(&pair, &data, &other), &["line ", "server.name: \"hall-1\"", "other server"]);
-    says(&changed(&pair, "url = \"sqlite:", "url = \"postgers:"), &["line ", "store.url: ", "`postgers:`"]);
-    says(&changed(&pair, "[log.actors]\n", "[log.actors]\nnobody = \"debug\"\n"), &["line ", "log: ", "nobody"]);
+    misread(&changed(&pair, &data, &other), &["line ", "server.name: \"hall-1\"", "other server"]);
+    misread(&changed(&pair, "url = \"sqlite:", "url = \"postgers:"), &["line ", "store.url: ", "`postgers:`"]);
+    let nobody = changed(&pair, "[log.actors]\n", "[log.actors]\nnobody = \"debug\"\n");
+    let line = fs::read_to_string(&nobody).unwrap().lines().position(|line| line.starts_with("nobody")).unwrap() + 1;
+    misread(&nobody, &[&format!(": line {line}: log.actors.nobody: \"nobody\" is no actor; the actors are state-monitor, ")]);
+    let keys = pair.config(First).server.keys.display().to_string();
+    misread(&changed(&pair, &format!("{keys:?}"), "\"/nowhere/keys\""), &["line ", "server.keys: /nowhere/keys/"]);
 
     for taken in [pair.config(First).terminals.listen, pair.config(First).peer.listen] {
         let listener = TcpListener::bind(taken).unwrap();
@@ -93,7 +98,7 @@ fn a_disk_key_or_port_that_is_not_as_it_should_be_is_named() {
     for file in [layout.server_pem()[1].clone(), layout.secret(), layout.first_register(), layout.authority()] {
         let aside = file.with_extension("aside");
         fs::rename(&file, &aside).unwrap();
-        says(&pair.config_file(First), &[&file.display().to_string()]);
+        misread(&pair.config_file(First), &["server.keys: ", &file.display().to_string()]);
         fs::rename(&aside, &file).unwrap();
     }
 }
@@ -106,7 +111,7 @@ fn the_other_servers_certificate_is_refused_by_the_names_of_the_configuration() 
         fs::copy(other, own).unwrap();
     }
     let said = "own certificate is for hall-2 (server-b), not for hall-1 (server-a)";
-    says(&pair.config_file(First), &[said]);
+    misread(&pair.config_file(First), &[said]);
 }
 
 #[test]
@@ -135,16 +140,83 @@ fn store(pair: &Pair) -> SqliteConnection {
     SqliteConnection::establish(&file.display().to_string()).unwrap()
 }
 
+/// Whoever starts it may leave, the machine may be powered up: it has not begun yet, and says so once.
 #[test]
-fn a_store_that_is_locked_made_by_a_newer_version_or_damaged_is_named_at_the_start() {
+fn a_store_that_is_locked_at_the_start_is_waited_for_until_it_is_free_or_the_server_is_told_to_end() {
+    let mut pair = Pair::at_work();
+    pair.kill_both();
+    let mut conn = store(&pair);
+    diesel::sql_query("BEGIN EXCLUSIVE").execute(&mut conn).unwrap();
+    let waits = |pair: &Pair| pair.log(First).matches("waiting for the store, actor: server, reason: SQLite at ").count();
+    for (signal, before) in [(Signal::SIGTERM, 0), (Signal::SIGHUP, 1)] {
+        pair.start_server(First, None);
+        assert!(eventually(PATIENCE, || waits(&pair) > before), "{}", pair.log(First));
+        pair.server(First).signal(signal);
+        assert_eq!(pair.server(First).ended(PATIENCE).and_then(|status| status.code()), Some(0), "{}", pair.log(First));
+        let said = format!("told to end before it had started, actor: server, signal: {signal}");
+        assert!(pair.log(First).contains(&said), "{}", pair.log(First));
+    }
+    pair.start_server(First, None);
+    pair.start_server(Second, None);
+    assert!(eventually(PATIENCE, || waits(&pair) == 3), "{}", pair.log(First));
+    diesel::sql_query("ROLLBACK").execute(&mut conn).unwrap();
+    pair.wait_for_pair(PATIENCE);
+    pair.wait_for_log(First, "the store is there", PATIENCE);
+    assert_eq!(waits(&pair), 3, "told once a start: {}", pair.log(First));
+}
+
+#[test]
+fn a_process_that_is_just_ending_is_waited_for_and_one_that_stays_is_told() {
+    let pair = Pair::init();
+    let directory = Layout::of(&pair.config(First)).journal();
+    let lock = fs::File::options().create(true).truncate(false).write(true).open(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
+    says(&pair.config_file(First), &["another process is using this directory", &directory.display().to_string()]);
+    // The start ends at a port that is taken, once it has the lock.
+    let _taken = TcpListener::bind(pair.config(First).terminals.listen).unwrap();
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| refused_start(&pair.config_file(First)));
+        // It meets the lock meanwhile.
+        let _ = eventually(Duration::from_millis(500), || start.is_finished());
+        drop(lock);
+        let (_, said) = start.join().unwrap();
+        assert!(said.contains("terminals.listen"), "{said}");
+    });
+}
+
+#[test]
+fn the_store_of_the_other_server_is_refused_while_that_one_uses_it() {
+    let mut pair = Pair::init();
+    let store = pair.config(First).store.url;
+    pair.store_in(Second, &store);
+    pair.start_witness();
+    pair.start_server(First, None);
+    pair.wait_for_log(First, "starting", PATIENCE);
+    says(&pair.config_file(Second), &["line ", "store.url: ", "another server uses it"]);
+}
+
+#[test]
+fn a_damaged_slot_of_the_coordination_file_is_told_and_costs_nothing() {
+    let pair = Pair::init();
+    let file = Layout::of(&pair.config(First)).coordination().join("coordination");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let _taken = TcpListener::bind(pair.config(First).terminals.listen).unwrap();
+    let told = |said: &str| said.contains("two slots could not be read") && said.contains(&file.display().to_string());
+    let (code, said) = refused_start(&pair.config_file(First));
+    assert!(code == Some(1) && told(&said), "{said}");
+    let (_, said) = refused_start(&pair.config_file(First));
+    assert!(!told(&said), "both are written anew: {said}");
+}
+
+#[test]
+fn a_store_that_is_made_by_a_newer_version_or_damaged_is_named_at_the_start() {
     let mut pair = Pair::at_work();
     pair.kill_both();
     let file = Layout::of(&pair.config(First)).sqlite();
     let name = file.display().to_string();
     let mut conn = store(&pair);
-    diesel::sql_query("BEGIN EXCLUSIVE").execute(&mut conn).unwrap();
-    says(&pair.config_file(First), &[&name, "locked"]);
-    diesel::sql_query("ROLLBACK").execute(&mut conn).unwrap();
     let newer = "INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('29990101000000', CURRENT_TIMESTAMP)";
     diesel::sql_query(newer).execute(&mut conn).unwrap();
     drop(conn);

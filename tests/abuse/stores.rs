@@ -36,6 +36,27 @@ fn a_store_that_goes_away_from_a_sub_with_nothing_to_do_is_told_and_well_again_w
     assert!(!pair.log(sub).contains("no checkpoint"), "{}", pair.log(sub));
 }
 
+/// After a power cut the database may be up later than its server.
+#[test]
+fn a_store_that_is_away_at_the_start_is_waited_for_and_a_mistyped_one_is_not() {
+    let postgres = Postgres::shared();
+    let mut pair = stored_in(&postgres);
+    let mut conn = PgConnection::establish(&postgres.url("postgres")).unwrap();
+    let database = database_of(&pair, First);
+    conn.batch_execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).unwrap();
+    pair.start();
+    pair.wait_for_log(First, "waiting for the store, actor: server, reason: PostgreSQL at ", PATIENCE);
+    conn.batch_execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true")).unwrap();
+    pair.wait_for_pair(PATIENCE);
+    assert_eq!(pair.log(First).matches("waiting for the store").count(), 1, "{}", pair.log(First));
+
+    pair.kill_both();
+    pair.store_in(First, &postgres.url("mistyped"));
+    pair.start_server(First, None);
+    assert_eq!(pair.server(First).ended(PATIENCE).and_then(|status| status.code()), Some(1), "{}", pair.log(First));
+    assert!(pair.log(First).contains("store.url: PostgreSQL at ") && pair.log(First).contains("does not exist"));
+}
+
 fn stored_in(postgres: &Postgres) -> Pair {
     let pair = Pair::init();
     for which in [First, Second] {

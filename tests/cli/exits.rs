@@ -1,5 +1,6 @@
 //! Commands end with the code that `duplex --help` lists.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -62,6 +63,28 @@ fn a_file_named_on_the_command_line_that_is_not_there_is_wrong_usage_everywhere(
         let output = duplex(&[command, &reach].concat());
         assert!(output.status.code() == Some(2) && stderr(&output).contains("/nowhere/it: "), "{}", stderr(&output));
     }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shift-jis").display().to_string();
+    std::fs::write(&file, b"\x8e\x52\x93\x63").unwrap();
+    for command in [&orders[..], &rows] {
+        let command: Vec<_> = command.iter().map(|part| if *part == "/nowhere/it" { &file } else { *part }).collect();
+        let output = duplex(&[&command[..], &reach].concat());
+        assert!(output.status.code() == Some(2) && stderr(&output).contains("not UTF-8 at line 1"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_status_that_is_watched_as_json_is_a_line_each_second() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duplex"));
+    command.args(["status", "--watch", "--json", "--address", &closed]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
+    for line in lines {
+        let round: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(round[&closed]["error"].is_string(), "{round}");
+    }
+    child.kill().and_then(|()| child.wait()).unwrap();
 }
 
 #[test]

@@ -145,12 +145,15 @@ fn a_file_that_is_sent_again_after_an_interruption_repeats_and_doubles_nothing()
     }
 }
 
+const UNKNOWN: &str = r#"{"command":"depositt","body":{"units":5,"card_id":"C1","rate_id":1}}"#;
+const MISSING: &str = r#"{"command":"deposit","body":{"units":5,"card_id":"C1"}}"#;
+
 #[test]
 fn a_file_with_a_bad_line_is_refused_with_its_number_before_anything_is_sent() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("orders.jsonl").display().to_string();
     let service = Service::start(vec![]);
-    for bad in ["not json", r#"{"command":"deposit","units":5}"#, r#"{"command":"deposit","command_id":"5"}"#] {
+    for bad in ["not json", r#"{"command":"deposit","units":5}"#, r#"{"command":"deposit","command_id":"5"}"#, UNKNOWN, MISSING] {
         std::fs::write(&file, format!("{DEPOSIT}\n{DEPOSIT}\n{bad}\n")).unwrap();
         let output = terminal(&service, directory.path(), &["--file", &file], "");
         let said = stderr(&output);

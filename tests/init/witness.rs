@@ -1,5 +1,6 @@
 //! The witness as a process, with the keys that `init` made.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -31,6 +32,12 @@ impl Drop for Running {
 
 #[test]
 fn it_serves_what_init_made_answers_for_its_status_and_ends_cleanly_when_told() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        serves_until(signal);
+    }
+}
+
+fn serves_until(signal: Signal) {
     let directory = pair();
     let own = |name: &str| directory.path().join("pair/witness").join(name).to_str().unwrap().to_owned();
     let witness = Command::new(env!("CARGO_BIN_EXE_duplex"))
@@ -50,8 +57,8 @@ fn it_serves_what_init_made_answers_for_its_status_and_ends_cleanly_when_told() 
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert!(status["register"].is_null() && status["refuses"].is_string(), "{status}");
 
-    kill(Pid::from_raw(i32::try_from(witness.0.id()).unwrap()), Signal::SIGTERM).unwrap();
-    assert!(log.any(|line| line.contains("told to end")));
+    kill(Pid::from_raw(i32::try_from(witness.0.id()).unwrap()), signal).unwrap();
+    assert!(log.any(|line| line.contains("told to end") && line.contains(signal.as_str())));
     assert!(witness.0.wait().unwrap().success());
 }
 
@@ -61,9 +68,21 @@ fn a_missing_disk_or_key_is_named_by_one_line() {
     let keys = directory.path().join("pair/witness/keys");
     let keys = keys.to_str().unwrap();
     let no_data = duplex(&["witness", "--listen", "127.0.0.1:0", "--data", "/nowhere", "--keys", keys]);
-    assert!(!no_data.status.success() && stderr(&no_data).contains("--data: /nowhere is no directory"), "{}", stderr(&no_data));
+    assert!(
+        no_data.status.code() == Some(2) && stderr(&no_data).contains("--data: /nowhere is no directory"),
+        "{}",
+        stderr(&no_data)
+    );
     let no_keys = duplex(&["witness", "--listen", "127.0.0.1:0", "--data", keys, "--keys", "/nowhere"]);
-    assert!(!no_keys.status.success() && stderr(&no_keys).contains("/nowhere/ca.pem"), "{}", stderr(&no_keys));
+    assert!(no_keys.status.code() == Some(2) && stderr(&no_keys).contains("--keys: /nowhere/ca.pem"), "{}", stderr(&no_keys));
+    let foreign = directory.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    for (own, copy) in [("ca.pem", "ca.pem"), ("server.pem", "witness.pem"), ("server.key", "witness.key")] {
+        fs::copy(directory.path().join("pair/a/keys").join(own), foreign.join(copy)).unwrap();
+    }
+    let foreign = duplex(&["witness", "--listen", "127.0.0.1:0", "--data", keys, "--keys", foreign.to_str().unwrap()]);
+    let said = stderr(&foreign);
+    assert!(foreign.status.code() == Some(2) && said.contains("is for server-a, not for a witness"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
+use crate::cli::counted;
+
 /// Shorter audits say nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Fast enough to look alive on a terminal; elsewhere some lines per audit, not some hundred.
@@ -31,8 +33,8 @@ impl Progress {
             return;
         }
         self.shown.set(Some(Instant::now()));
-        let (rows, seconds) = (self.rows.get(), self.began.elapsed().as_secs());
-        let line = format!("{server}: reading {what}; {rows} rows in {seconds} s");
+        let (rows, seconds) = (counted(self.rows.get(), "row", "rows"), self.began.elapsed().as_secs());
+        let line = format!("{server}: reading {what}; {rows} in {seconds} s");
         // Progress is a courtesy: a closed stderr must not end the audit.
         let _ = if self.on_terminal { write!(stderr(), "\r{line}\x1b[K") } else { writeln!(stderr(), "{line}") };
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cli::counted;
 use crate::ledger::invariants;
 use crate::model::{Digest, Position};
 
@@ -137,7 +138,8 @@ impl fmt::Display for Report {
         for ServerReport { server, position, journal, tables, findings } in &self.servers {
             let rows: u64 = tables.iter().map(|table| table.rows).sum();
             let (epoch, sequence, digest) = (position.epoch, position.sequence, &position.digest[..16]);
-            writeln!(f, "{server}: {rows} rows at epoch {epoch}, entry {sequence} ({digest})")?;
+            let rows = counted(rows, "row", "rows");
+            writeln!(f, "{server}: {rows} at epoch {epoch}, entry {sequence} ({digest})")?;
             if let Some(JournalSpan { start, end }) = journal {
                 writeln!(f, "  journal: entries {} to {}", start.sequence + 1, end.sequence)?;
             }
@@ -159,9 +161,13 @@ impl fmt::Display for Report {
             (0, Some(false)) => f.write_str("the servers differ"),
             (0, _) if whole => f.write_str("everything holds"),
             (0, _) => f.write_str("everything that could be checked holds"),
-            (count, _) => write!(f, "{count} things are not as promised"),
+            (count, _) => f.write_str(&not_as_promised(count)),
         }
     }
+}
+
+pub(super) fn not_as_promised(count: usize) -> String {
+    counted(count as u64, "thing is not as promised", "things are not as promised")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Client, Service, Terminal, Unsettled, new_command_id};
-use crate::cli::Failure;
+use crate::cli::{Failure, counted};
 use crate::model::Status;
 
 /// One terminal and its connection.
@@ -101,7 +101,10 @@ impl Desk {
             if !sent && !sent_before {
                 return Failure::failed(format!("{command} was never sent: {last}"));
             }
-            Failure::unsettled(format!("{command} {command_id}: outcome unknown after {tries} tries: {last}"))
+            Failure::unsettled(format!(
+                "{command} {command_id}: outcome unknown after {}: {last}",
+                counted(tries.into(), "try", "tries")
+            ))
         })?;
         let whole = serde_json::from_slice(self.client.answer_line());
         let whole = whole.map_err(|e| Failure::unsettled(format!("{command} {command_id}: not an answer: {e}")))?;

@@ -17,7 +17,7 @@ use crate::cli::history::{Stored, now_us};
 use crate::cli::import::sample;
 use crate::cli::init::{MANAGER, WITNESS_PORT};
 use crate::cli::status::{self, Status};
-use crate::cli::{Failure, load, print_line, rolls};
+use crate::cli::{Failure, counted, load, print_line, rolls};
 use crate::ledger::rows::TerminalKind;
 
 /// From two started processes to a pair; keys, stores and journals are new and small.
@@ -154,7 +154,7 @@ impl<'a> Story<'a> {
     }
 
     async fn import_members(&self) -> Result<(), Failure> {
-        say(&format!("importing {} members", self.args.members))?;
+        say(&format!("importing {}", counted(self.args.members, "member", "members")))?;
         let file = self.cast.file("members.csv");
         let bad = |e: std::io::Error| Failure::failed(format!("{}: {e}", file.display()));
         let out = std::io::BufWriter::new(std::fs::File::create(&file).map_err(bad)?);
@@ -170,7 +170,7 @@ impl<'a> Story<'a> {
     /// The terminals work; Main is killed at one third and started again at two thirds.
     async fn work_through_a_death(&mut self) -> Result<(load::Report, Moments, Machine), Failure> {
         let third = Duration::from_secs(self.args.seconds) / 3;
-        say(&format!("{} terminals at work for {} s", self.args.terminals, self.args.seconds))?;
+        say(&format!("{} at work for {} s", counted(self.args.terminals.into(), "terminal", "terminals"), self.args.seconds))?;
         let began = Instant::now();
         let mut work = self.cast.start(Machine::Terminals, LOAD, &self.load_arguments(third))?;
 

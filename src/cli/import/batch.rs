@@ -3,8 +3,8 @@
 use super::check::{Checked, Rules, reader};
 use super::row::Row;
 use super::source::{LineCount, Source};
-use crate::cli::Failure;
 use crate::cli::client::Heard;
+use crate::cli::{Failure, counted};
 
 /// As many as `import_members` takes.
 const ROWS_PER_COMMAND: u64 = 256;
@@ -126,10 +126,9 @@ impl Batch {
             Some(place) => format!("line {}", self.rows[place].line),
             None => format!("rows {} to {}", self.first(), self.last()),
         };
+        let imported = counted(imported, "row is imported", "rows are imported");
         let refusal = heard.refusal("import_members").message;
-        Failure::refused(format!(
-            "{rows}: {refusal}; {imported} rows are imported, the others are not (--skip-bad leaves such rows out)"
-        ))
+        Failure::refused(format!("{rows}: {refusal}; {imported}, the others are not (--skip-bad leaves such rows out)"))
     }
 }
 

@@ -9,6 +9,7 @@ use super::columns::{Columns, Field};
 use super::row::Row;
 use super::source::{LineCount, Source};
 use crate::cli::client::Greeting;
+use crate::cli::counted;
 
 /// Enough to see what kind of mistake it is; the count tells the rest.
 pub const BAD_ROWS_SHOWN_MAX: usize = 50;
@@ -113,7 +114,7 @@ fn check_row(row: &Unchecked<'_>, rules: &Rules, checked: &mut Checked, cards: &
     let Unchecked { record, line, width } = *row;
     let number = checked.rows;
     if record.len() != width {
-        let reason = format!("{} columns, the header has {width}", record.len());
+        let reason = format!("{}, the header has {width}", counted(record.len() as u64, "column", "columns"));
         return checked.report(number, BadRow { line, column: "row".into(), reason });
     }
     match Row::read(&checked.columns, record, rules) {

@@ -8,7 +8,7 @@ use super::check::{BAD_ROWS_SHOWN_MAX, BadRow, Checked, Rules, check};
 use super::progress::Progress;
 use super::source::Source;
 use crate::cli::client::{Desk, Heard, NotAdmitted, Reach, command_id_of, new_command_id};
-use crate::cli::{Failure, block_on, print_json, print_line, rolls};
+use crate::cli::{Failure, block_on, counted, print_json, print_line, rolls};
 use crate::ledger::rows::TerminalKind;
 use crate::model::Status;
 
@@ -127,8 +127,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn checked(args: &Args, source: &Source, rules: &Rules) -> Result<Checked, Failure> {
-    let bad = |reason: String| Failure::failed(format!("{}: {reason}", args.file.display()));
-    let checked = check(source, rules).map_err(bad)?;
+    let bad = |reason: String| format!("{}: {reason}", args.file.display());
+    let checked = check(source, rules).map_err(|reason| Failure::usage(bad(reason)))?;
     for mistake in &checked.shown {
         eprintln!("{mistake}");
     }
@@ -141,7 +141,11 @@ fn checked(args: &Args, source: &Source, rules: &Rules) -> Result<Checked, Failu
         if args.json {
             print_json(&Mistakes { rows, bad_rows: bad_rows as u64, mistakes: &checked.shown, ..Mistakes::default() })?;
         }
-        return Err(bad(format!("{bad_rows} of {rows} rows are bad; nothing was imported (--skip-bad imports the others)")));
+        let are = if bad_rows == 1 { "is" } else { "are" };
+        return Err(Failure::failed(bad(format!(
+            "{bad_rows} of {} {are} bad; nothing was imported (--skip-bad imports the others)",
+            counted(rows, "row", "rows")
+        ))));
     }
     Ok(checked)
 }
@@ -225,8 +229,8 @@ impl Asked {
             true => print_json(&Mistakes { rows, bad_rows: *refused, refused: shown, ..Mistakes::default() }),
             false => Ok(()),
         };
-        let reason =
-            format!("the service refuses {refused} of {rows} rows; nothing was imported (--skip-bad imports the others)");
+        let rows = counted(rows, "row", "rows");
+        let reason = format!("the service refuses {refused} of {rows}; nothing was imported (--skip-bad imports the others)");
         told.err().unwrap_or_else(|| Failure::refused(reason))
     }
 }
@@ -349,10 +353,13 @@ impl std::fmt::Display for Summary {
         let Self { rows, imported, already, skipped, seconds, checked_only, unasked } = self;
         if *checked_only {
             let asked = if *unasked { "; the service was not asked: no business day is open" } else { "" };
-            let there = if *already > 0 { format!(", {already} are there already") } else { String::new() };
+            let there = counted(*already, "is there already", "are there already");
+            let there = if *already > 0 { format!(", {there}") } else { String::new() };
             let importable = rows - skipped - already;
-            return write!(f, "{rows} rows checked, {importable} can be imported{there}, {skipped} are bad{asked}");
+            let bad = counted(*skipped, "is bad", "are bad");
+            return write!(f, "{} checked, {importable} can be imported{there}, {bad}{asked}", counted(*rows, "row", "rows"));
         }
-        write!(f, "{imported} of {rows} rows imported in {seconds:.1} s ({already} were there already, {skipped} left out)")
+        let (rows, there) = (counted(*rows, "row", "rows"), counted(*already, "was there already", "were there already"));
+        write!(f, "{imported} of {rows} imported in {seconds:.1} s ({there}, {skipped} left out)")
     }
 }

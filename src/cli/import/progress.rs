@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
+use crate::cli::counted;
+
 /// Fast enough to look alive, slow enough to be read.
 const REDRAW: Duration = Duration::from_millis(200);
 /// Into a log file: some lines per import, not some hundred.
@@ -54,7 +56,8 @@ fn words(done_to_them: &str, done: u64, rows: u64, seconds: f64) -> String {
     let rate = done as f64 / seconds.max(1e-3);
     let left = (rows - done) as f64 / rate.max(1e-3);
     format!(
-        "{done} of {rows} rows {done_to_them} ({:.0} %), {rate:.0}/s, about {left:.0} s left",
+        "{done} of {} {done_to_them} ({:.0} %), {rate:.0}/s, about {left:.0} s left",
+        counted(rows, "row", "rows"),
         100.0 * done as f64 / rows as f64
     )
 }

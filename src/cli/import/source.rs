@@ -17,10 +17,10 @@ pub struct Source {
 
 impl Source {
     /// # Errors
-    /// The file cannot be read, which is wrong usage; it is too large, or is not UTF-8 (line named).
+    /// The file cannot be read, is too large, or is not UTF-8 (line named).
     pub fn read(file: &Path) -> Result<Self, Failure> {
         let unread = |e: std::io::Error| Failure::usage(format!("{}: {e}", file.display()));
-        let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
+        let bad = |reason: String| Failure::usage(format!("{}: {reason}", file.display()));
         let len = std::fs::metadata(file).map_err(unread)?.len();
         if len > FILE_BYTES_MAX {
             return Err(bad(format!("{len} bytes; split it into files of at most {FILE_BYTES_MAX}")));

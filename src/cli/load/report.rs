@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::counted;
+
 /// The report, as `--json` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -60,7 +62,8 @@ impl fmt::Display for Report {
         writeln!(f, "retried      {} ({} answered from the record)", self.retried, self.repeated)?;
         if self.unsettled + self.not_admitted > 0 {
             let Self { unsettled, not_admitted, last_trouble, .. } = self;
-            writeln!(f, "unsettled    {unsettled}, and {not_admitted} greetings without welcome (last: {last_trouble})")?;
+            let greetings = counted(*not_admitted, "greeting", "greetings");
+            writeln!(f, "unsettled    {unsettled}, and {greetings} without welcome (last: {last_trouble})")?;
         }
         writeln!(f, "latency ms   p50 {p50:.2}  p95 {p95:.2}  p99 {p99:.2}  longest {max:.2}")?;
         for gap in &self.gaps {

@@ -41,8 +41,9 @@ pub struct Args {
     /// Print answers as JSON objects, one a line.
     #[arg(long)]
     json: bool,
-    /// Send the commands of this file, one JSON object a line; nothing is sent if one line is bad. A file that is sent again repeats
-    /// and does nothing twice. `-` is standard input: each line is sent as it is read.
+    /// Send the commands of this file, one JSON object a line. Nothing is sent if one line is no JSON, names no command, or has a body
+    /// that its command does not take; what the service refuses beyond that it refuses line by line, and goes on. A file that is sent
+    /// again repeats and does nothing twice. `-` is standard input: each line is sent as it is read.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
     /// The command, e.g. `deposit`.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::cli::Failure;
 use crate::cli::client::command_id_of;
 use crate::cli::import::Source;
+use crate::ledger::commands::Command;
 
 /// One command to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +90,15 @@ fn typed() -> Result<Orders, Failure> {
     Ok(Orders::Typed(typed))
 }
 
-/// Checked to its end before anything is sent: half a file done is nobody's wish. A line without an id has one that rests on the file
+/// Checked to its end before anything is sent: half a file done is nobody's wish. Commands and bodies are read as the service reads
+/// them; what only its data can tell (an unknown card, too few units) is left to it, line by line. A line without an id has one that rests on the file
 /// and its place in it, so that a file which is sent again repeats.
 fn whole(source: &Source) -> Result<Vec<Order>, String> {
     let (mut orders, mut lines) = (Vec::new(), HashMap::new());
     for (text, number) in source.text().lines().zip(1..) {
         let order = Order::read(text).map_err(|wrong| format!("line {number}: {wrong}"))?;
         let Some(Order { command, body, command_id }) = order else { continue };
+        Command::parse(&command, &body).map_err(|bad| format!("line {number}: {}: {}", bad.field, bad.reason))?;
         let command_id = command_id.unwrap_or_else(|| command_id_of(source.command_id(number, 0)));
         if let Some(before) = lines.insert(command_id.clone(), number) {
             return Err(format!("line {number}: command_id: the same as in line {before}"));
@@ -142,7 +145,9 @@ mod tests {
 
     #[test]
     fn lines_of_a_file_have_ids_of_their_own_which_are_the_same_when_it_is_read_again() {
-        let text = format!("{{\"command\":\"a\"}}\n\n{{\"command\":\"a\"}}\n{{\"command\":\"b\",\"command_id\":\"{ID}\"}}\n");
+        let text = format!(
+            "{{\"command\":\"hello\"}}\n\n{{\"command\":\"hello\"}}\n{{\"command\":\"heartbeat\",\"command_id\":\"{ID}\"}}\n"
+        );
         let orders = read(&text).unwrap();
         assert_eq!(orders, read(&text).unwrap());
         let ids: Vec<_> = orders.iter().flat_map(|order| order.command_id.clone()).collect();
@@ -153,13 +158,16 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_with_what_is_wrong() {
-        let twice = format!("{{\"command\":\"a\",\"command_id\":\"{ID}\"}}\n").repeat(2).replacen("0A0B", "0a0b", 1);
+        let twice = format!("{{\"command\":\"hello\",\"command_id\":\"{ID}\"}}\n").repeat(2).replacen("0A0B", "0a0b", 1);
         for (text, said) in [
-            ("{\"command\":\"a\"}\n\nnot json", "line 3: expected ident"),
+            ("{\"command\":\"hello\"}\n\nnot json", "line 3: expected ident"),
             ("{\"command\":\"a\",\"bdy\":{}}", "line 1: unknown field `bdy`"),
             ("{\"body\":{}}", "line 1: missing field `command`"),
             ("{\"command\":\"a\",\"body\":[]}", "line 1: body: is not"),
             ("{\"command\":\"a\",\"command_id\":\"short\"}", "line 1: command_id: is not 32"),
+            ("{\"command\":\"a\"}", "line 1: command: no such command"),
+            ("{\"command\":\"deposit\",\"body\":{\"units\":0}}", "line 1: body.units: 0 is not within 1 to"),
+            ("{\"command\":\"deposit\"}", "line 1: body: missing field"),
             (&twice, "line 2: command_id: the same as in line 1"),
         ] {
             let wrong = read(text).unwrap_err();
