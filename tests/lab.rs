@@ -24,6 +24,8 @@ mod pair;
 mod postgres;
 #[path = "lab/process.rs"]
 mod process;
+#[path = "lab/product.rs"]
+mod product;
 #[path = "lab/returns.rs"]
 mod returns;
 #[path = "lab/site.rs"]

@@ -15,10 +15,12 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod journal;
+pub mod lab;
 pub mod load;
 pub mod logs;
 pub mod rolls;
 pub mod serve;
+mod stage;
 pub mod status;
 pub mod switchover;
 pub mod terminal;
@@ -70,6 +72,8 @@ enum Command {
     Load(load::Args),
     /// Watch a pair lose a server, carry on, and get it back.
     Demo(demo::Args),
+    /// Try a pair of servers on this machine: faults in network namespaces, and a checker.
+    Lab(lab::Args),
     /// Check the ledger's invariants on both servers and compare them.
     Audit(audit::Args),
     /// Read a server's logs.
@@ -104,6 +108,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Terminal(args) => terminal::run(args),
         Command::Load(args) => load::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Lab(args) => lab::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Journal(args) => journal::run(args),
@@ -113,6 +118,11 @@ fn run(command: Command) -> Result<(), Failure> {
 /// The settings of a server. A file that is missing or wrong is for whoever gave the command, in every command alike.
 fn settings(file: &Path) -> Result<Config, Failure> {
     Config::load(file).map_err(|e| Failure::usage(e.0))
+}
+
+/// For commands that start others of this program.
+fn own_program() -> Result<std::path::PathBuf, Failure> {
+    std::env::current_exe().map_err(|e| Failure::failed(format!("cannot find this program's own file: {e}")))
 }
 
 /// What a server or a witness makes (its store has names, telephone numbers and PIN hashes) is for its own user's eyes.

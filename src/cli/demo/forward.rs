@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::super::init::HTTP_PORT;
-use super::boxes::{Boxes, Machine};
 use crate::cli::Failure;
+use crate::cli::stage::{Boxes, Machine};
 
 /// A browser opens six connections to a host; a few windows.
 const CONNECTIONS_MAX: usize = 64;

@@ -10,16 +10,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Exit, Failure, block_on, interrupted, load, print_line, runtime};
+use super::stage::{Boxes, NoBoxes};
+use super::{Exit, Failure, block_on, interrupted, load, own_program, print_line, runtime};
 
-mod boxes;
-mod cast;
 mod forward;
 mod report;
 mod story;
 mod verdict;
 
-use boxes::{Boxes, NoBoxes};
 use report::Report;
 use story::Story;
 
@@ -196,10 +194,6 @@ fn inner_process(args: &Args, directory: &Path) -> Result<Child, Failure> {
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
     command.spawn().map_err(|e| Failure::failed(format!("cannot start the inner process of the demo: {e}")))
-}
-
-fn own_program() -> Result<PathBuf, Failure> {
-    std::env::current_exe().map_err(|e| Failure::failed(format!("cannot find this program's own file: {e}")))
 }
 
 fn reason_file(directory: &Path) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The machines of the demo: namespaces with cables between them, or addresses of the loopback network.
+//! The machines of a stage: namespaces with cables between them, or addresses of the loopback network.
 //!
 //! Everything is made inside namespaces of this process alone, so the kernel removes it with the last process that lives in it:
 //! nothing to clean up after an error, Ctrl-C, a panic or SIGKILL.
@@ -14,11 +14,11 @@ use nix::unistd::{Gid, Uid};
 
 /// Why there are no namespaces, for the user.
 #[derive(Debug)]
-pub(super) struct NoBoxes(pub(super) String);
+pub(in crate::cli) struct NoBoxes(pub(in crate::cli) String);
 
-/// A machine of the demo.
+/// A machine of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Machine {
+pub(in crate::cli) enum Machine {
     ServerA,
     ServerB,
     Witness,
@@ -26,11 +26,11 @@ pub(super) enum Machine {
 }
 
 impl Machine {
-    pub(super) const ALL: [Self; 4] = [Self::ServerA, Self::ServerB, Self::Witness, Self::Terminals];
-    pub(super) const SERVERS: [Self; 2] = [Self::ServerA, Self::ServerB];
+    pub(in crate::cli) const ALL: [Self; 4] = [Self::ServerA, Self::ServerB, Self::Witness, Self::Terminals];
+    pub(in crate::cli) const SERVERS: [Self; 2] = [Self::ServerA, Self::ServerB];
 
     /// Name of the server, of its namespace and of its log.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::cli) fn name(self) -> &'static str {
         match self {
             Self::ServerA => "hall-a",
             Self::ServerB => "hall-b",
@@ -46,7 +46,7 @@ impl Machine {
 
 /// Where the machines are.
 #[derive(Clone, Debug)]
-pub(super) enum Boxes {
+pub(in crate::cli) enum Boxes {
     Namespaces,
     /// Own addresses are 127.x.y.1 and so on, so that several demos and whatever else listens here do not meet.
     Loopback {
@@ -56,12 +56,12 @@ pub(super) enum Boxes {
 
 /// A network of documentation and tests only (RFC 2544), so that it hides nothing that a person wants to reach.
 const NET: [u8; 3] = [198, 18, 77];
-pub(super) const INTERFACE: &str = "eth0";
+pub(in crate::cli) const INTERFACE: &str = "eth0";
 const BRIDGE: &str = "duplex0";
 
 impl Boxes {
     /// Moves this process, which must have one thread, into namespaces of its own, and builds the machines there.
-    pub(super) fn in_namespaces() -> Result<Self, NoBoxes> {
+    pub(in crate::cli) fn in_namespaces() -> Result<Self, NoBoxes> {
         enter()?;
         let setup = [
             "link set lo up".to_owned(),
@@ -74,18 +74,18 @@ impl Boxes {
         Ok(Self::Namespaces)
     }
 
-    pub(super) fn on_loopback() -> Self {
+    pub(in crate::cli) fn on_loopback() -> Self {
         let own = std::process::id();
         // 127.0.x.y belongs to everybody; any other part of the network is as good as another.
         Self::Loopback { net: [1 + (own % 250) as u8, (own / 250 % 250) as u8] }
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(in crate::cli) fn is_loopback(&self) -> bool {
         matches!(self, Self::Loopback { .. })
     }
 
     /// The machine's own fixed address.
-    pub(super) fn address(&self, machine: Machine) -> IpAddr {
+    pub(in crate::cli) fn address(&self, machine: Machine) -> IpAddr {
         let number = machine.number();
         match self {
             Self::Namespaces => Ipv4Addr::new(NET[0], NET[1], NET[2], number).into(),
@@ -94,13 +94,13 @@ impl Boxes {
     }
 
     /// Main and sub service address, where addresses move.
-    pub(super) fn service_addresses(&self) -> Option<[Ipv4Addr; 2]> {
+    pub(in crate::cli) fn service_addresses(&self) -> Option<[Ipv4Addr; 2]> {
         let address = |number| Ipv4Addr::new(NET[0], NET[1], NET[2], number);
         (!self.is_loopback()).then(|| [address(100), address(101)])
     }
 
     /// A command that will run on `machine`.
-    pub(super) fn command(&self, machine: Machine, program: &OsStr) -> tokio::process::Command {
+    pub(in crate::cli) fn command(&self, machine: Machine, program: &OsStr) -> tokio::process::Command {
         match self {
             Self::Loopback { .. } => tokio::process::Command::new(program),
             Self::Namespaces => {
@@ -110,6 +110,16 @@ impl Boxes {
             }
         }
     }
+}
+
+/// Whether a machine's cable is in the switch. Called by the process that built the boxes: the cables' ends are in its network.
+pub(in crate::cli) fn plug(machine: Machine, in_switch: bool) -> Result<(), NoBoxes> {
+    let state = if in_switch { "up" } else { "down" };
+    ip(&format!("link set {} {state}", cable_of(machine)))
+}
+
+fn cable_of(machine: Machine) -> String {
+    format!("cable{}", machine.number())
 }
 
 /// Own network and mounts: as root directly, otherwise (or where root is not trusted that far) in a user namespace of its own.
@@ -137,7 +147,7 @@ fn write(file: &str, text: &str) -> Result<(), NoBoxes> {
 /// A namespace with one cable into the bridge.
 fn add(machine: Machine, boxes: &Boxes) -> Result<(), NoBoxes> {
     let (name, address) = (machine.name(), boxes.address(machine));
-    let cable = format!("cable{}", machine.number());
+    let cable = cable_of(machine);
     let steps = [
         format!("netns add {name}"),
         format!("link add {cable} type veth peer name {INTERFACE} netns {name}"),

@@ -1,4 +1,4 @@
-//! The processes of the demo: this same program, started with the arguments that a person would type.
+//! The processes of a stage: this same program, started with the arguments that a person would type.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,33 +17,33 @@ use crate::cli::init::{HTTP_PORT, TERMINAL_PORT, WITNESS_PORT};
 const STEP_LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts the processes, each on its machine, each with a log of its own.
-pub(super) struct Cast {
+pub(in crate::cli) struct Cast {
     program: OsString,
-    pub(super) boxes: Boxes,
+    pub(in crate::cli) boxes: Boxes,
     directory: PathBuf,
 }
 
 impl Cast {
-    pub(super) fn new(directory: &Path, boxes: Boxes) -> Result<Self, Failure> {
+    pub(in crate::cli) fn new(directory: &Path, boxes: Boxes) -> Result<Self, Failure> {
         let logs = directory.join("logs");
         std::fs::create_dir_all(&logs).map_err(|e| Failure::failed(format!("{}: {e}", logs.display())))?;
-        Ok(Self { program: super::own_program()?.into(), boxes, directory: directory.to_owned() })
+        Ok(Self { program: crate::cli::own_program()?.into(), boxes, directory: directory.to_owned() })
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(in crate::cli) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    pub(super) fn config(&self, server: Machine) -> PathBuf {
+    pub(in crate::cli) fn config(&self, server: Machine) -> PathBuf {
         self.directory.join("pair").join(server.name()).join("duplex.toml")
     }
 
-    pub(super) fn http(&self, server: Machine) -> String {
+    pub(in crate::cli) fn http(&self, server: Machine) -> String {
         format!("{}:{HTTP_PORT}", self.boxes.address(server))
     }
 
     /// The two arguments with which clients find the service.
-    pub(super) fn reach(&self) -> Vec<OsString> {
+    pub(in crate::cli) fn reach(&self) -> Vec<OsString> {
         let addresses = match self.boxes.service_addresses() {
             Some([main, _]) => format!("{main}:{TERMINAL_PORT}"),
             None => Machine::SERVERS.map(|server| format!("{}:{TERMINAL_PORT}", self.boxes.address(server))).join(","),
@@ -51,7 +51,7 @@ impl Cast {
         vec!["--address".into(), addresses.into(), "--ca".into(), self.file("pair/ca.pem").into()]
     }
 
-    pub(super) fn init_arguments(&self, terminals: u16, store: &str) -> Vec<OsString> {
+    pub(in crate::cli) fn init_arguments(&self, terminals: u16, store: &str) -> Vec<OsString> {
         let witness = format!("{}:{WITNESS_PORT}", self.boxes.address(Machine::Witness));
         let mut arguments: Vec<OsString> = vec!["init".into(), "--out".into(), self.file("pair").into()];
         for server in Machine::SERVERS {
@@ -67,7 +67,7 @@ impl Cast {
     }
 
     /// Starts a process that stays; it is killed when the handle is dropped.
-    pub(super) fn start(&self, machine: Machine, log: &str, arguments: &[OsString]) -> Result<Child, Failure> {
+    pub(in crate::cli) fn start(&self, machine: Machine, log: &str, arguments: &[OsString]) -> Result<Child, Failure> {
         let mut command = self.command(machine, log, arguments)?;
         command.spawn().map_err(|e| Failure::failed(format!("cannot start {log}: {e}")))
     }
@@ -76,7 +76,7 @@ impl Cast {
     ///
     /// # Errors
     /// It failed: the last line of its log is the reason.
-    pub(super) async fn run(&self, machine: Machine, log: &str, arguments: &[OsString]) -> Result<String, Failure> {
+    pub(in crate::cli) async fn run(&self, machine: Machine, log: &str, arguments: &[OsString]) -> Result<String, Failure> {
         let mut command = self.command(machine, log, arguments)?;
         command.stdout(Stdio::piped());
         let child = command.spawn().map_err(|e| Failure::failed(format!("cannot start {log}: {e}")))?;
@@ -100,11 +100,11 @@ impl Cast {
         Ok(command)
     }
 
-    pub(super) fn words(&self, log: &str) -> String {
+    pub(in crate::cli) fn words(&self, log: &str) -> String {
         std::fs::read_to_string(self.log(log)).unwrap_or_default()
     }
 
-    pub(super) fn last_words(&self, log: &str) -> String {
+    pub(in crate::cli) fn last_words(&self, log: &str) -> String {
         let words = self.words(log);
         let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("failed without a word");
         // This process says its own name before the whole line.
