@@ -92,6 +92,9 @@ pub const APPLY_PAUSE: Duration = Duration::from_millis(10);
 /// Nobody waits for the store, so its writer gives way to whatever an answer waits for. 5: a third of another thread's share, which
 /// still keeps up at full load on two cores that hold both servers.
 pub const APPLIER_NICE: i32 = 5;
+/// Heartbeats and leases go before whatever else keeps the processors busy, where the kernel permits it (CAP_SYS_NICE, or root): nine times
+/// the share of an ordinary thread, for work of a thousandth of a core.
+pub const CONTROL_NICE: i32 = -10;
 /// Payload bytes in one transaction of the applier: imports carry up to 100 KB an entry.
 pub const APPLY_BATCH_BYTES: usize = 4 << 20;
 /// Entries between two small checkpoints of the store's WAL. Measured: each stalls the disk for 13-64 ms; larger ones for up to 570 ms.

@@ -29,7 +29,7 @@ impl Threads {
         };
         let named = |name| at_nice(name, 0);
         Self {
-            control: named("control"),
+            control: at_nice("control", limits::CONTROL_NICE),
             storage: named("storage"),
             edge: named("edge"),
             journal: named("journal"),

@@ -50,5 +50,5 @@ fn a_scenario_with_a_mistake_is_refused_before_anything_starts() {
     assert_eq!(code, Some(2), "{complained}");
     assert!(complained.contains("mine.toml: line ") && complained.contains("everybody"), "{complained}");
     assert_eq!(lab(&["run", "nonsense"]).0, Some(2));
-    assert!(lab(&["list"]).1.lines().count() == 12);
+    assert!(lab(&["list"]).1.lines().count() == 13);
 }

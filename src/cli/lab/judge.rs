@@ -1,11 +1,12 @@
 //! From the evidence of one scenario to its outcome. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::scenario::Scenario;
+use crate::cli::counted;
 use crate::cli::history::{self, Anomaly, Stored, Told, longest_gap_us};
 
 /// Enough to look into; the kept directory has the rest.
@@ -70,6 +71,8 @@ pub(super) fn judge(scenario: &Scenario, told: &[Told], evidence: &Evidence) -> 
     let shared_epochs = shared_epochs(&evidence.words);
     let double_acknowledgers = anomalies.iter().filter(twice).count() + shared_epochs.len();
     let none = |kind: fn(&Anomaly) -> bool| !anomalies.iter().any(kind);
+    let role_changes = epochs_in(&evidence.words).len().saturating_sub(1) as u64;
+    let roles = scenario.role_changes_max.map(|most| ("roles", role_changes <= most));
     let promises = [
         ("P1", double_acknowledgers == 0),
         ("P2", lost == 0 && acknowledged > 0 && none(|anomaly| matches!(anomaly, Anomaly::WentBack { .. }))),
@@ -79,6 +82,9 @@ pub(super) fn judge(scenario: &Scenario, told: &[Told], evidence: &Evidence) -> 
         ("P7", evidence.audit.as_ref().is_ok_and(|audit| audit["digests_equal"] == true)),
     ];
     let epochs = shared_epochs.iter().map(|epoch| format!("both servers say that they acknowledged in epoch {epoch}"));
+    let too_many = roles
+        .filter(|(_, held)| !held)
+        .map(|_| format!("who acknowledges has changed, {}", counted(role_changes, "time", "times")));
     let no_pair = (!evidence.is_a_pair).then(|| "the two did not become a pair again in time".to_owned());
     let remarks = anomalies.iter().map(ToString::to_string).chain(epochs).chain(evidence.audit.as_ref().err().cloned());
     Outcome {
@@ -88,8 +94,8 @@ pub(super) fn judge(scenario: &Scenario, told: &[Told], evidence: &Evidence) -> 
         doubled: doubled as u64,
         double_acknowledgers: double_acknowledgers as u64,
         gaps: gaps(told, &evidence.faults, evidence.ended_us),
-        promises: promises.into_iter().map(|(name, held)| (name.to_owned(), held)).collect(),
-        remarks: remarks.chain(no_pair).take(REMARKS_MAX).collect(),
+        promises: promises.into_iter().chain(roles).map(|(name, held)| (name.to_owned(), held)).collect(),
+        remarks: remarks.chain(no_pair).chain(too_many).take(REMARKS_MAX).collect(),
     }
 }
 
@@ -107,6 +113,11 @@ fn gaps(told: &[Told], faults: &[Fault], ended_us: u64) -> Vec<Gap> {
 fn shared_epochs(words: &[String; 2]) -> Vec<u64> {
     let [one, other] = words.each_ref().map(|words| epochs_of(words));
     one.into_iter().filter(|epoch| other.contains(epoch)).collect()
+}
+
+/// All epochs in which anybody acknowledged.
+fn epochs_in(words: &[String; 2]) -> BTreeSet<u64> {
+    words.iter().flat_map(|words| epochs_of(words)).collect()
 }
 
 fn epochs_of(words: &str) -> Vec<u64> {
@@ -182,6 +193,15 @@ mod tests {
         one.push(stored("a", 4));
         let outcome = judge(&built_in()[0], &told, &evidence([one, other]));
         assert!(outcome.broken().contains(&"P3") && outcome.doubled == 1, "{outcome:?}");
+    }
+
+    #[test]
+    fn more_role_changes_than_a_scenario_allows_are_told() {
+        let (told, journals) = good();
+        let scenario = |most| Scenario { role_changes_max: Some(most), ..built_in()[0].clone() };
+        assert_eq!(judge(&scenario(1), &told, &evidence(journals.clone())).broken(), Vec::<&str>::new());
+        let outcome = judge(&scenario(0), &told, &evidence(journals));
+        assert_eq!((outcome.broken(), outcome.remarks.len()), (vec!["roles"], 1), "{outcome:?}");
     }
 
     #[test]

@@ -53,6 +53,9 @@ enum Action {
     /// The inner process.
     #[command(hide = true)]
     Play { directory: PathBuf },
+    /// Keeps one processor busy until it is killed.
+    #[command(hide = true)]
+    Burden,
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,6 +95,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Action::Run(run) => play_all(&run),
         Action::Soak(soak) => soak_for(&soak),
         Action::Play { directory } => play_inside(&directory),
+        Action::Burden => loop {
+            std::hint::spin_loop();
+        },
     }
 }
 
@@ -151,7 +157,7 @@ fn held(outcome: &Outcome) -> String {
 
 fn soak_for(args: &Soak) -> Result<(), Failure> {
     prepare(args.report.as_deref())?;
-    let seed = args.seed.unwrap_or_else(|| super::history::now_us());
+    let seed = args.seed.unwrap_or_else(super::history::now_us);
     print_line(&format!("seed {seed}"))?;
     let (mut account, mut dice, begin) = (soak::Account::of(seed), soak::Dice::of(seed), Instant::now());
     let limit = Duration::from_secs(u64::from(args.minutes) * 60);

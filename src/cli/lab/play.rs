@@ -39,6 +39,7 @@ pub(super) struct Play<'a> {
     pulled: Vec<Machine>,
     /// Orders to switch over that were not waited for.
     orders: Vec<Child>,
+    burdens: Vec<Child>,
     faults: Vec<Fault>,
 }
 
@@ -46,7 +47,16 @@ impl<'a> Play<'a> {
     pub(super) fn new(scenario: &'a Scenario, directory: &Path, boxes: Boxes) -> Result<Self, Failure> {
         let plan = Plan { terminals: scenario.terminals, store: "sqlite".into(), members: MEMBERS };
         let stage = Stage::new(Cast::new(directory, boxes)?, plan).quiet();
-        Ok(Self { scenario, stage, named: vec![], frozen: vec![], pulled: vec![], orders: vec![], faults: vec![] })
+        Ok(Self {
+            scenario,
+            stage,
+            named: vec![],
+            frozen: vec![],
+            pulled: vec![],
+            orders: vec![],
+            burdens: vec![],
+            faults: vec![],
+        })
     }
 
     /// # Errors
@@ -87,6 +97,8 @@ impl<'a> Play<'a> {
         match step.act {
             Act::WaitForPair => drop(self.wait_until_a_pair().await),
             Act::SwitchOver => self.switch_over().await?,
+            Act::Burden => self.burden()?,
+            Act::Relieve => self.burdens.clear(),
             act => {
                 for machine in machines {
                     self.act(act, machine).await?;
@@ -120,7 +132,7 @@ impl<'a> Play<'a> {
                 cable(machine, true)?;
                 self.pulled.retain(|pulled| *pulled != machine);
             }
-            Act::SwitchOver | Act::WaitForPair => {}
+            Act::SwitchOver | Act::Burden | Act::Relieve | Act::WaitForPair => {}
         }
         Ok(())
     }
@@ -155,8 +167,18 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Ended when they are dropped, or with this process.
+    fn burden(&mut self) -> Result<(), Failure> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..2 * processors {
+            self.burdens.push(self.stage.cast.start(Machine::Terminals, "burden", &["lab".into(), "burden".into()])?);
+        }
+        Ok(())
+    }
+
     /// Whatever the steps have left broken is put right, as staff would do it; whether the two are a pair then.
     async fn heal(&mut self) -> Result<bool, Failure> {
+        self.burdens.clear();
         for machine in std::mem::take(&mut self.frozen) {
             self.stage.signal(machine, Signal::SIGCONT);
         }

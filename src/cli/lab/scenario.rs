@@ -22,6 +22,9 @@ pub(super) struct Scenario {
     /// Commands a second of all terminals together.
     #[serde(default = "per_second")]
     pub(super) per_second: f64,
+    /// How often who acknowledges may change; more is a broken promise of its own, `roles`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) role_changes_max: Option<u64>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -64,7 +67,17 @@ pub(super) enum Act {
     Pull,
     Plug,
     SwitchOver,
+    /// Every processor of this machine is kept busy twice over, and no longer.
+    Burden,
+    Relieve,
     WaitForPair,
+}
+
+impl Act {
+    /// Whether it is done to somebody.
+    fn has_whom(self) -> bool {
+        !matches!(self, Self::SwitchOver | Self::Burden | Self::Relieve | Self::WaitForPair)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +107,8 @@ impl fmt::Display for Act {
             Self::Pull => "pull",
             Self::Plug => "plug",
             Self::SwitchOver => "switch-over",
+            Self::Burden => "burden",
+            Self::Relieve => "relieve",
             Self::WaitForPair => "wait-for-pair",
         })
     }
@@ -127,12 +142,12 @@ impl Scenario {
             if !(0.0..=WAIT_S_MAX).contains(&step.wait_s) {
                 return refuse("wait_s must be 0 to 3600");
             }
-            match (step.act, step.whom) {
-                (Act::WaitForPair, Some(_)) | (Act::SwitchOver, Some(_)) => return refuse("takes no whom"),
-                (Act::WaitForPair | Act::SwitchOver, None) => {}
-                (_, None) => return refuse("needs whom"),
-                (_, Some(Whom::Same)) if !somebody => return refuse("nobody was named before"),
-                (_, Some(_)) => somebody = true,
+            match (step.act.has_whom(), step.whom) {
+                (false, Some(_)) => return refuse("takes no whom"),
+                (false, None) => {}
+                (true, None) => return refuse("needs whom"),
+                (true, Some(Whom::Same)) if !somebody => return refuse("nobody was named before"),
+                (true, Some(_)) => somebody = true,
             }
         }
         Ok(())
@@ -154,6 +169,7 @@ pub(super) fn built_in() -> Vec<Scenario> {
         include_str!("../../../scenarios/switch-over.toml"),
         include_str!("../../../scenarios/killed-while-switching.toml"),
         include_str!("../../../scenarios/killed-while-returning.toml"),
+        include_str!("../../../scenarios/processors-busy.toml"),
     ];
     files.iter().map(|text| Scenario::read("a scenario of this program", text).expect("a test reads them all")).collect()
 }
@@ -172,7 +188,7 @@ mod tests {
         let count = names.len();
         names.sort();
         names.dedup();
-        assert_eq!((names.len(), count), (12, 12));
+        assert_eq!((names.len(), count), (13, 13));
     }
 
     #[test]

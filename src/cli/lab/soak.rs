@@ -11,8 +11,11 @@ use super::scenario::{Act, Scenario, Step, Whom};
 const TERMINALS: u16 = 32;
 const PER_SECOND: f64 = 400.0;
 
+/// The steps of one fault, with its moments drawn.
+type Make = fn(&mut Dice) -> Vec<Step>;
+
 /// What may happen. Each is drawn as often as any other.
-const FAULTS: [(&str, fn(&mut Dice) -> Vec<Step>); 15] = [
+const FAULTS: [(&str, Make); 15] = [
     ("main killed", |dice| vec![now(Act::Kill, Whom::Main), after(dice.seconds(0.3, 3.0), Act::Start, Whom::Same)]),
     ("sub killed", |dice| vec![now(Act::Kill, Whom::Sub), after(dice.seconds(0.3, 3.0), Act::Start, Whom::Same)]),
     ("witness killed", |dice| vec![now(Act::Kill, Whom::Witness), after(dice.seconds(0.5, 4.0), Act::Start, Whom::Same)]),
@@ -120,7 +123,7 @@ pub(super) fn compose(name: String, seed: u64, seconds: f64) -> Scenario {
         }
     }
     let title = format!("{} faults composed from seed {seed}", steps.iter().filter(|step| step.fault.is_some()).count());
-    Scenario { name, title, terminals: TERMINALS, per_second: PER_SECOND, steps }
+    Scenario { name, title, terminals: TERMINALS, per_second: PER_SECOND, role_changes_max: None, steps }
 }
 
 /// The account of a soak; its JSON has exactly these keys.
