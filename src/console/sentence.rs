@@ -56,9 +56,18 @@ enum State {
     Restoring {
         percent: u64,
     },
-    /// The store does not follow: on Main commands are not let in, on Sub reports are old.
-    Backlog(Role),
+    /// The store does not follow: on Main commands are not let in, or soon will not be; on Sub reports are old.
+    Backlog(Waits),
     Unserved(Why),
+}
+
+/// For whom a store that does not follow is a trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Terminals,
+    /// There is room for some seconds more.
+    NobodyYet,
+    Reports,
 }
 
 /// Why this server serves nobody.
@@ -103,7 +112,7 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         }
         Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stale),
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
-        Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(standing.role),
+        Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(waits(board, standing.role)),
         Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::Unserved(Why::NoAddress),
         Mode::Pair => State::Pair(server.replication),
         // Heard, but without a stream nothing is copied.
@@ -136,12 +145,25 @@ pub fn arbiter_is_silent(view: &View, now: Moment) -> bool {
 
 /// Whether the store fails, or so much waits for it that commands are not let in. (So many bytes stop them too, and are not published.)
 fn is_behind(board: &Board) -> bool {
-    if board.store_fails() || board.journal_is_long() {
+    board.store_fails() || lets_nobody_in(board)
+}
+
+/// Whether DataUpdater takes no more commands because of the store.
+fn lets_nobody_in(board: &Board) -> bool {
+    if board.reading_fails() || board.journal_is_long() {
         return true;
     }
     // The applied one first: it never passes the other, so the difference is never less than it was.
     let applied = board.applied().0;
     board.confirmed().0.saturating_sub(applied) >= limits::UNAPPLIED_ENTRIES_MAX as u64
+}
+
+fn waits(board: &Board, role: Role) -> Waits {
+    match role {
+        Role::Sub => Waits::Reports,
+        Role::Main | Role::None if lets_nobody_in(board) => Waits::Terminals,
+        Role::Main | Role::None => Waits::NobodyYet,
+    }
 }
 
 /// Whether terminals should find this server at a service address, and cannot.
@@ -187,8 +209,8 @@ fn say(state: State, peer: &str) -> Sentence {
             '◌',
             "blue",
         ),
-        State::Backlog(role) => {
-            (("記録の反映が遅れています", "The records are not being applied"), who_waits(role), '▲', "yellow")
+        State::Backlog(waits) => {
+            (("記録の反映が遅れています", "The records are not being applied"), who_waits(waits), '▲', "yellow")
         }
         State::Unserved(why) => {
             let (sentence, line) = unserved(why);
@@ -235,15 +257,17 @@ fn unserved(why: Why) -> ((&'static str, &'static str), (&'static str, &'static 
     }
 }
 
-/// For whom a store that does not follow is a trouble.
-fn who_waits(role: Role) -> (&'static str, &'static str) {
-    match role {
-        Role::Sub => (
+fn who_waits(waits: Waits) -> (&'static str, &'static str) {
+    match waits {
+        Waits::Reports => (
             "このサーバの分析用データが古くなっています。サポートに連絡してください。",
             "Data for analysis on this server are out of date. Call support.",
         ),
-        Role::Main | Role::None => {
+        Waits::Terminals => {
             ("会員サービスをお待たせしています。サポートに連絡してください。", "Member services have to wait. Call support.")
+        }
+        Waits::NobodyYet => {
+            ("会員サービスはまだ続いています。サポートに連絡してください。", "Member services still go on. Call support.")
         }
     }
 }

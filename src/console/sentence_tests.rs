@@ -92,6 +92,18 @@ fn a_store_that_fails_is_said_at_once_and_no_longer_once_it_works() {
     }
 }
 
+/// Entries wait in memory: nobody waits for them before it is full.
+#[test]
+fn a_main_whose_store_only_fails_to_be_written_does_not_say_that_services_wait() {
+    let board = board();
+    board.set_applying_fails(true);
+    let told = said(&view(Mode::Pair), &board, HALL_1, 0).1;
+    assert!(told.ends_with("Member services still go on. Call support."), "{told}");
+    board.set_reading_fails(true);
+    let told = said(&view(Mode::Pair), &board, HALL_1, 0).1;
+    assert!(told.ends_with("Member services have to wait. Call support."), "{told}");
+}
+
 #[test]
 fn a_server_that_should_hold_a_service_address_and_holds_none_says_so_after_a_moment() {
     let line = "端末がこのサーバに接続できません。ネットワークを確認してください。 / \

@@ -106,6 +106,11 @@ impl Board {
         self.reading_fails.load(SeqCst) || self.applying_fails.load(SeqCst)
     }
 
+    /// Whether it could not be read at the last try of DataUpdater: commands are told to try again.
+    pub fn reading_fails(&self) -> bool {
+        self.reading_fails.load(SeqCst)
+    }
+
     pub fn set_reading_fails(&self, fails: bool) {
         self.reading_fails.store(fails, SeqCst);
     }
