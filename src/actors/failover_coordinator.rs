@@ -171,6 +171,7 @@ impl<A: Application> FailoverCoordinator<A> {
             }
         }
         self.stand();
+        self.stop_if_handed_over(ctx);
     }
 
     fn note(&mut self, coordination: Coordination, rest: VecDeque<Effect>, ctx: &mut Context<Self>) {
@@ -386,6 +387,6 @@ impl<A: Application> Handler<StopWanted> for FailoverCoordinator<A> {
 
     fn handle(&mut self, _: StopWanted, ctx: &mut Context<Self>) {
         fault::point("failover-coordinator/stop-wanted");
-        self.step(Event::StopWanted, ctx);
+        self.stop(ctx);
     }
 }

@@ -48,6 +48,8 @@ pub const LAST_ANSWERS: Duration = Duration::from_millis(ANSWER_LIMIT_MS + 500);
 pub const SWITCHOVER_LIMIT: Duration = Duration::from_millis(1_500);
 /// An order that is not carried out by then is given up by whoever gave it: a switchover that goes wrong ends as a takeover.
 pub const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// A Main that is told to stop gives its role away first, and stops after so long in any case: a service manager waits for longer.
+pub const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often it is looked whether everything is drained.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(2);
 /// A server that gives its address away accepts nobody for so long, unless it has a role before: a switchover takes a tenth of it.

@@ -27,6 +27,13 @@ fn a_scenario_is_played_told_as_a_row_and_reported_as_json() {
     assert!(["P1", "P2", "P3", "P4", "P5", "P7"].iter().all(|promise| outcome["promises"][promise] == true), "{outcome}");
 }
 
+/// P1 to P7 are judged in every scenario; here, besides, who acknowledges must stay the same.
+#[test]
+fn processors_that_are_all_busy_change_no_role() {
+    let (code, said, complained) = lab(&["run", "processors-busy"]);
+    assert_eq!(code, Some(0), "{said}{complained}");
+}
+
 #[test]
 fn a_soak_gives_an_account_of_its_faults() {
     let directory = tempfile::tempdir().expect("there is room for files");

@@ -84,6 +84,7 @@ fn main_told_to_stop_under_load_hands_over_with_a_short_gap() {
     pair.servers[HALL_1].signal(Signal::SIGTERM);
     let status = pair.servers[HALL_1].ended();
     assert!(status.success(), "a clean stop is a success: {status}");
+    assert!(pair.servers[HALL_1].has_said("the other server is main now"), "it gave its role away first");
     load.wait_for_answers(SOME);
     let served_us = now_us();
     assert_eq!(pair.holders(MAIN_ADDRESS), [HALL_2], "who stops gives its address up");

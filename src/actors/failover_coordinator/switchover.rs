@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFut
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::FailoverCoordinator;
+use super::{FailoverCoordinator, StopWanted};
 use crate::actors::command_acceptor::Dismiss;
 use crate::actors::data_updater::TakeCommands;
 use crate::actors::fault;
@@ -63,6 +63,17 @@ pub(super) struct Wanted {
     by: Option<(oneshot::Sender<Answer>, Moment)>,
     /// Tells a timer of this attempt from that of an earlier one.
     attempts: u64,
+    stop: Stop,
+}
+
+/// Whether this server is to stop: a Main gives its role away first, if it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stop {
+    #[default]
+    NotWanted,
+    /// As soon as the roles have changed, or will not.
+    AfterSwitchover,
+    Now,
 }
 
 impl<A: Application> FailoverCoordinator<A> {
@@ -90,19 +101,47 @@ impl<A: Application> FailoverCoordinator<A> {
                 coordinator.step(Event::SwitchoverTooLong, ctx);
             }
         });
-        self.look_whether_drained(attempt, ctx);
+        self.look_later(attempt, ctx);
     }
 
-    fn look_whether_drained(&mut self, attempt: u64, ctx: &mut Context<Self>) {
-        if self.storage.board.is_drained() {
-            return self.step(Event::Drained, ctx);
-        }
+    fn look_later(&mut self, attempt: u64, ctx: &mut Context<Self>) {
         ctx.run_later(limits::DRAIN_LOOK, move |coordinator, ctx| {
             let goes_on = matches!(coordinator.machine.state(), State::Switching(_));
             if goes_on && coordinator.switchover.attempts == attempt {
                 coordinator.look_whether_drained(attempt, ctx);
             }
         });
+    }
+
+    fn look_whether_drained(&mut self, attempt: u64, ctx: &mut Context<Self>) {
+        if self.storage.board.is_drained() {
+            return self.step(Event::Drained, ctx);
+        }
+        self.look_later(attempt, ctx);
+    }
+
+    /// A Main with a Sub hands over first: the pause is a tenth of that after its death, and nobody has to find out.
+    pub(super) fn stop(&mut self, ctx: &mut Context<Self>) {
+        if self.switchover.stop == Stop::NotWanted && self.may_switch().is_ok() {
+            self.switchover.stop = Stop::AfterSwitchover;
+            ctx.run_later(limits::STOP_LIMIT, |coordinator, ctx| coordinator.stop_now(ctx));
+            return self.step(Event::SwitchoverWanted, ctx);
+        }
+        self.stop_now(ctx);
+    }
+
+    fn stop_now(&mut self, ctx: &mut Context<Self>) {
+        self.switchover.stop = Stop::Now;
+        self.step(Event::StopWanted, ctx);
+    }
+
+    /// Called whenever the machine has come to rest.
+    pub(super) fn stop_if_handed_over(&mut self, ctx: &mut Context<Self>) {
+        let is_under_way = matches!(self.machine.state(), State::Switching(_) | State::Starting);
+        if self.switchover.stop == Stop::AfterSwitchover && !is_under_way {
+            self.switchover.stop = Stop::Now;
+            ctx.notify(StopWanted);
+        }
     }
 
     /// Clients hear the end of their connections while the address is still here.
