@@ -119,7 +119,7 @@ fn failures_by_code(registry: &mut Registry) -> Family<[(&'static str, &'static 
     let failures = Family::<[(&str, &str); 1], Counter>::default();
     let help = "Failures between the two servers and behind the journal, by code";
     registry.register("replication_failures", help, failures.clone());
-    for code in LinkError::codes().chain(codes::ALL) {
+    for code in LinkError::codes().chain(codes::ALL).filter(|code| !codes::NO_FAILURES.contains(code)) {
         drop(failures.get_or_create(&[("code", code)]));
     }
     failures

@@ -17,6 +17,9 @@ pub mod codes {
     pub const COMPARE_LATE: &str = "compare_late";
 
     pub const ALL: [&str; 3] = [STORE_FAILS, STORE_REFUSES, COMPARE_LATE];
+
+    /// Ends of a link that are none: a farewell, and a server that takes no stream in its mode.
+    pub const NO_FAILURES: [&str; 2] = ["closed", "not_now"];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,9 @@ pub struct Failures {
 
 impl Failures {
     pub fn note(&self, code: &'static str, now: UnixMs) {
+        if codes::NO_FAILURES.contains(&code) {
+            return;
+        }
         let mut seen = locked(&self.seen);
         let failure = seen.entry(code).or_insert(Failure { code, times: 0, first: now, last: now });
         failure.times += 1;
@@ -54,7 +60,7 @@ mod tests {
     #[test]
     fn each_code_is_counted_with_its_first_and_last_time() {
         let failures = Failures::default();
-        for (code, at) in [("late", 5), ("gap", 7), ("late", 9)] {
+        for (code, at) in [("late", 5), ("gap", 7), ("late", 9), ("closed", 11)] {
             failures.note(code, UnixMs(at));
         }
         let failure = |code, times, first, last| Failure { code, times, first: UnixMs(first), last: UnixMs(last) };

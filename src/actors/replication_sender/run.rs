@@ -129,10 +129,7 @@ impl<A: Application> Run<A> {
     /// The same reason is told once, not ten times a second.
     fn tell_once(&self, why: &Ended, last_told: &mut String) {
         let (code, why) = (why.code(), self.peer.names.put_into(&why.to_string()));
-        // That the other one takes no stream now is its state, and no failure.
-        if code != LinkRefusal::NotNow.code() {
-            self.storage.failed(code);
-        }
+        self.storage.failed(code);
         if *last_told != why {
             info!(self.log, "no stream to the peer yet"; "code" => code, "reason" => &why);
             *last_told = why;

@@ -168,7 +168,11 @@ impl Failover {
 
     /// From here on acknowledgements need the peer, and the address is held by its echoes.
     pub(super) fn need_the_peer(&mut self, fx: &mut Vec<Effect>) {
-        if self.register.is_none() || self.lost.is_some() {
+        // One that is ill or hangs streams on, and is near with every word of it.
+        if self.lost.is_some() {
+            return;
+        }
+        if self.register.is_none() {
             fx.push(Effect::ReadRegister);
             return;
         }
