@@ -122,6 +122,7 @@ impl<A: Application> DataUpdater<A> {
 
     fn work(&mut self, ctx: &mut Context<Self>) {
         self.storage.board.set_holds_back(!self.takes && self.stalled.is_none());
+        self.storage.board.set_waits_to_start(self.starting.is_some());
         if !self.takes || self.starting.is_some() || self.stalled.is_some() || self.waits_for_room() {
             // AppliedMoved comes back here, or TakeCommands.
             return self.look_later(ctx);

@@ -120,6 +120,7 @@ pub struct Peer {
     pub lag_ms: Option<f64>,
     pub silent_paths: Vec<String>,
     pub stays_out: Option<String>,
+    pub complaints: lines::Complaints,
 }
 
 /// Asks and prints.

@@ -55,9 +55,19 @@ fn give(order: Order, socket: &Path) -> Result<Outcome, Failure> {
         (&stream).write_all(&line)?;
         let mut answer = String::new();
         BufReader::new(&stream).read_line(&mut answer)?;
+        if answer.is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         Ok(serde_json::from_str(&answer)?)
     };
     talk().map_err(|error: std::io::Error| {
-        Failure::unsettled(format!("the server gave no answer ({error}): `duplex status` tells who is main"))
+        let why = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                format!("the server gave no answer within {} s", limits::ORDER_LIMIT.as_secs())
+            }
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => "the server ended before it answered".to_owned(),
+            _ => format!("the server's answer cannot be read: {error}"),
+        };
+        Failure::unsettled(format!("{why}; `duplex status` tells who is main"))
     })
 }

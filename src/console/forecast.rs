@@ -20,6 +20,7 @@ enum Now {
     /// In sync; whether this server and whether the peer could win a grant.
     Pair {
         role: Role,
+        is_ill: bool,
         could_win: bool,
         peer_could_win: bool,
     },
@@ -52,15 +53,25 @@ const NO_PAIR: Text = (
     "営業は続きますが、証人サーバが戻るまで二重化に戻れません。",
     "nothing stops, but the two cannot be a pair again until it is back",
 );
+const ILL: Text = (
+    "このサーバが営業を続けますが、障害があるため会員サービスが遅れるか止まります。",
+    "this server goes on alone, but it is ill: member services may be slow or stop",
+);
+const SILENT_NOW: Text =
+    ("いま応答がありません。戻るまで自動の引き継ぎはできません。", "it does not answer now: nobody can take over until it does");
 const UNSERVED: Text = ("いまこのサーバは会員サービスをしていません。", "this server serves nobody now");
 
 /// The forecast for one look at this server; `peer` is the other one's name.
 pub fn forecast(view: &View, now: Moment, peer: &str) -> Forecast {
     let (peer_dies, cable_breaks, arbiter_dies) = match look(view, now) {
-        Now::Pair { could_win: false, peer_could_win: false, .. } => (STOPS, STOPS, NO_TAKEOVER),
-        Now::Pair { could_win: false, .. } => (STOPS, PEER_GOES_ON, NO_TAKEOVER),
-        Now::Pair { role, peer_could_win, .. } => {
-            let alone = if role == Role::Main { GOES_ON } else { TAKES_OVER };
+        Now::Pair { could_win: false, peer_could_win: false, .. } => (STOPS, STOPS, SILENT_NOW),
+        Now::Pair { could_win: false, .. } => (STOPS, PEER_GOES_ON, SILENT_NOW),
+        Now::Pair { role, is_ill, peer_could_win, .. } => {
+            let alone = match role {
+                _ if is_ill => ILL,
+                Role::Main => GOES_ON,
+                Role::Sub | Role::None => TAKES_OVER,
+            };
             (alone, if peer_could_win { ONE_GOES_ON } else { alone }, NO_TAKEOVER)
         }
         Now::Alone => (NOTHING, NOTHING, NO_PAIR),
@@ -76,7 +87,8 @@ fn look(view: &View, now: Moment) -> Now {
     let could_win = view.arbiter_heard.is_some() && !arbiter_is_silent(view, now) && !view.leaves;
     match standing.mode {
         Mode::Pair if in_sync(view) => {
-            Now::Pair { role: standing.role, could_win, peer_could_win: !view.peer_complaints.arbiter }
+            let (is_ill, peer_could_win) = (view.complaints.is_ill(), !view.peer_complaints.arbiter);
+            Now::Pair { role: standing.role, is_ill, could_win, peer_could_win }
         }
         Mode::Solo => Now::Alone,
         Mode::Rejoining if view.peer_lost.is_none() && view.peer.is_some_and(|peer| peer.mode == Mode::Solo) => Now::Behind,
@@ -119,10 +131,16 @@ mod tests {
     fn a_pair_whose_servers_do_not_hear_the_witness_stops_with_the_next_death() {
         let deaf = View { arbiter_error: Some("refused".into()), ..pair(Role::Main) };
         let peer_goes_on = "hall-2 goes on alone within a second, and this server stops";
-        assert_eq!(told(&deaf), [STOPS.1, peer_goes_on, NO_TAKEOVER.1]);
+        assert_eq!(told(&deaf), [STOPS.1, peer_goes_on, SILENT_NOW.1]);
         let peer_complaints = Complaints { arbiter: true, ..Complaints::default() };
-        assert_eq!(told(&View { peer_complaints, ..deaf }), [STOPS.1, STOPS.1, NO_TAKEOVER.1]);
+        assert_eq!(told(&View { peer_complaints, ..deaf }), [STOPS.1, STOPS.1, SILENT_NOW.1]);
         assert_eq!(told(&View { peer_complaints, ..pair(Role::Main) }), [GOES_ON.1, GOES_ON.1, NO_TAKEOVER.1]);
+    }
+
+    #[test]
+    fn a_server_that_is_ill_does_not_promise_that_all_goes_on() {
+        let complaints = Complaints { store: true, ..Complaints::default() };
+        assert_eq!(told(&View { complaints, ..pair(Role::Sub) })[0], ILL.1);
     }
 
     #[test]

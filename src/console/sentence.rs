@@ -119,13 +119,18 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Solo if reachable(view) && board.peer_stored() > Sequence(0) => {
             State::Restoring { percent: percent(board.peer_stored().0, board.stored().0) }
         }
-        // The pair's first server is its home Main: staff know the boxes by their homes.
-        Mode::Solo if server.me == ServerId::A => State::SoloWithoutSub,
+        Mode::Solo if was_main(view, server.me) => State::SoloWithoutSub,
         Mode::Solo => State::SoloWithoutMain,
         Mode::Rejoining => State::Restoring { percent: percent(board.stored().0, board.told().0) },
         Mode::Suspended if since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stopped),
         Mode::Suspended => State::Switching,
     }
+}
+
+/// Whether this server was Main when it lost the other one. A restarted one does not know; then staff know the boxes by their homes, and
+/// the pair's first server is its home Main.
+fn was_main(view: &View, me: ServerId) -> bool {
+    view.last_takeover.map_or(me == ServerId::A, |last| !last.took_over)
 }
 
 /// Whether the peer, which has newer records, says that it may not serve either.
@@ -161,7 +166,7 @@ fn lets_nobody_in(board: &Board) -> bool {
 fn waits(board: &Board, role: Role) -> Waits {
     match role {
         Role::Sub => Waits::Reports,
-        Role::Main | Role::None if lets_nobody_in(board) => Waits::Terminals,
+        Role::Main | Role::None if lets_nobody_in(board) || board.waits_to_start() => Waits::Terminals,
         Role::Main | Role::None => Waits::NobodyYet,
     }
 }

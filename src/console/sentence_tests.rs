@@ -1,4 +1,5 @@
 use super::*;
+use crate::handover::shown::Takeover;
 use crate::model::{DataId, Epoch, Holder, Position, Sequence, Standing};
 
 fn standing(mode: Mode, role: Role) -> Standing {
@@ -102,6 +103,17 @@ fn a_main_whose_store_only_fails_to_be_written_does_not_say_that_services_wait()
     board.set_reading_fails(true);
     let told = said(&view(Mode::Pair), &board, HALL_1, 0).1;
     assert!(told.ends_with("Member services have to wait. Call support."), "{told}");
+}
+
+/// After a switchover the homes say the wrong thing.
+#[test]
+fn a_survivor_that_knows_whom_it_lost_says_so_wherever_its_home_is() {
+    let took_over = |took_over| {
+        let last_takeover = Some(Takeover { at: UnixMs(0), took_over, took_ms: 30, may_be_lost: None });
+        said_at(&View { last_takeover, ..without_peer(Mode::Solo) }, ServerId::A, 0).0
+    };
+    assert!(took_over(true).ends_with("(main is down)"));
+    assert!(took_over(false).ends_with("(sub is down)"));
 }
 
 #[test]

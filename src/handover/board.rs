@@ -38,6 +38,7 @@ pub struct Board {
     applying_fails: AtomicBool,
     journal_is_long: AtomicBool,
     holds_back: AtomicBool,
+    waits_to_start: AtomicBool,
     lan_fails: AtomicBool,
     stays_out: Mutex<Option<&'static str>>,
     stored_position: Mutex<Position>,
@@ -136,6 +137,15 @@ impl Board {
 
     pub fn set_holds_back(&self, holds_back: bool) {
         self.holds_back.store(holds_back, SeqCst);
+    }
+
+    /// DataUpdater executes nothing before the store has everything of the run before.
+    pub fn waits_to_start(&self) -> bool {
+        self.waits_to_start.load(SeqCst)
+    }
+
+    pub fn set_waits_to_start(&self, waits: bool) {
+        self.waits_to_start.store(waits, SeqCst);
     }
 
     /// Clients do not reach this server: no carrier, or an address that cannot be held.

@@ -45,6 +45,8 @@ pub struct View {
 #[derive(Clone, Copy, Debug)]
 pub struct Takeover {
     pub at: UnixMs,
+    /// From the other one; a Main that lost its Sub carried on.
+    pub took_over: bool,
     /// From the loss of the peer to the open gate, milliseconds.
     pub took_ms: u64,
     /// Entries that the lost Main had stored by its last word and this server had not; `async` only, where it acknowledged them.

@@ -171,7 +171,7 @@ impl Relief {
 
     /// What to do about it, given what the peer says of itself (`None`: it is not heard).
     pub fn decide(&mut self, now: Moment, part: Part, peer: Option<Complaints>) -> Option<Wish> {
-        self.follow(now, part);
+        self.follow(now, part, peer);
         let own = self.complaints;
         self.leaves &= own.journal || own.lan;
         // It would be taken in only to leave again.
@@ -205,9 +205,9 @@ impl Relief {
         self.arbiter_heard.is_some_and(|heard| self.lan.since.is_none_or(|since| heard > since))
     }
 
-    /// A Sub that is made Main by a Main that lives holds on as well: it may be ill in its turn.
-    fn follow(&mut self, now: Moment, part: Part) {
-        if (self.part, part) == (Part::Sub, Part::Main) {
+    /// A Sub that an ill Main made Main holds on as well: it may be ill in its turn. One that a person made Main, or a death, does not.
+    fn follow(&mut self, now: Moment, part: Part, peer: Option<Complaints>) {
+        if (self.part, part) == (Part::Sub, Part::Main) && peer.is_some_and(Complaints::is_ill) {
             self.hold_down(now);
         }
         // On the way from one part to the other it has none for a moment.

@@ -197,13 +197,28 @@ fn hand_overs_are_held_down_for_a_minute_and_each_time_for_twice_as_long() {
     assert_eq!(wished, [5_025, 65_025, 185_025, 425_025, 905_025]);
 }
 
-#[test]
-fn a_sub_that_was_made_main_keeps_the_role_for_a_minute() {
-    let mut server = Watched::new(Part::Sub);
+/// A Sub that becomes Main beside such a peer, which is well a moment later.
+fn made_main(peer: Complaints) -> Watched {
+    let mut server = Watched { peer: Some(peer), ..Watched::new(Part::Sub) };
     server.go_on(10_000, Signs::default());
     server.part = Part::None;
     server.go_on(50, Signs::default());
     server.part = Part::Main;
+    server.go_on(50, Signs::default());
+    server.peer = WELL;
+    server
+}
+
+#[test]
+fn a_sub_that_an_ill_main_made_main_keeps_the_role_for_a_minute() {
+    let mut server = made_main(Complaints { store: true, ..Complaints::default() });
     assert_eq!(server.go_on(59_000, store()), []);
     assert_eq!(server.go_on(5_000, store()).len(), 1);
+}
+
+/// By a person or a death: nothing flaps, and an ill Main must not keep the role for it.
+#[test]
+fn a_sub_that_became_main_otherwise_hands_over_as_soon_as_it_is_ill() {
+    let mut server = made_main(Complaints::default());
+    assert_eq!(server.go_on(20_000, store()), [(5_025, Wish::HandOver)]);
 }

@@ -32,6 +32,12 @@ fn a_main_that_cannot_write_its_store_gives_its_role_to_the_sub_and_keeps_what_i
     load.wait_for_answers(SOME);
     let served_us = now_us();
     assert_eq!(pair.status(HALL_1)["complaints"]["store"], true);
+    until("the new main hears what ails the other", TAKEOVER_LIMIT, || {
+        pair.status(HALL_2)["peer"]["complaints"]["store"] == true
+    });
+    let (outcome, succeeds) = pair.switch_over(HALL_2);
+    let is_told = outcome["reason"].as_str().is_some_and(|reason| reason.contains("the other server is ill"));
+    assert!(!succeeds && is_told, "nobody gives the role to a server that cannot work: {outcome}");
     drop(lock);
     until("nothing ails it any more", TAKEOVER_LIMIT, || pair.status(HALL_1)["complaints"]["store"] == false);
     load.stop();

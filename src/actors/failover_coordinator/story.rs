@@ -24,7 +24,7 @@ impl<A: Application> FailoverCoordinator<A> {
                 let took_ms = self.lost_at.map_or(0, |lost| clock::now().since(lost));
                 let took_over = matches!(story, Story::TookOver(_));
                 let may_be_lost = (took_over && self.settings.asynchronous).then(|| self.said_beyond());
-                let takeover = Takeover { at: clock::unix_now(), took_ms, may_be_lost };
+                let takeover = Takeover { at: clock::unix_now(), took_over, took_ms, may_be_lost };
                 self.shown.update(|view| view.last_takeover = Some(takeover));
                 if let Some(entries @ 1..) = may_be_lost {
                     warn!(log, "acknowledged entries may be lost: the other server had stored them, and this one has not";

@@ -36,6 +36,8 @@ pub enum SwitchoverRefused {
     /// Serving alone: there is nobody to give the role to.
     NoSub,
     ArbiterSilent,
+    /// By its own word: members would have to wait for what ails it.
+    SubIsIll,
     UnderWay,
     /// It began, and something came in between; the log says what.
     GivenUp,
@@ -47,6 +49,7 @@ impl fmt::Display for SwitchoverRefused {
             Self::NotMain => "this server is not main: only main gives its role away",
             Self::NoSub => "there is no sub in sync: nobody could take the role",
             Self::ArbiterSilent => "the arbiter does not answer: two servers that agree without it could not be told apart later",
+            Self::SubIsIll => "the other server is ill (`duplex status` says what ails it): members would have to wait for it",
             Self::UnderWay => "a switchover is under way",
             Self::GivenUp => "it was given up, and main is who was main before, if it is well; the log says why",
         })
@@ -81,8 +84,9 @@ impl<A: Application> FailoverCoordinator<A> {
     /// Why nothing can begin now.
     fn may_switch(&self) -> Result<(), SwitchoverRefused> {
         match self.machine.state() {
-            State::Main if self.shown.arbiter_answers(clock::now()) => Ok(()),
-            State::Main => Err(SwitchoverRefused::ArbiterSilent),
+            State::Main if !self.shown.arbiter_answers(clock::now()) => Err(SwitchoverRefused::ArbiterSilent),
+            State::Main if self.shown.view().peer_complaints.is_ill() => Err(SwitchoverRefused::SubIsIll),
+            State::Main => Ok(()),
             State::Solo(_) => Err(SwitchoverRefused::NoSub),
             State::Switching(_) => Err(SwitchoverRefused::UnderWay),
             _ => Err(SwitchoverRefused::NotMain),

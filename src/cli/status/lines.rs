@@ -41,7 +41,8 @@ impl Complaints {
 }
 
 pub(super) fn of_illness(status: &Status) -> impl Iterator<Item = String> {
-    status.complaints.words().map(|words| format!("ill: {words}"))
+    let peers = status.peer.complaints.words().map(|words| format!("{} says that it is ill: {words}", status.peer.name));
+    status.complaints.words().map(|words| format!("ill: {words}")).chain(peers)
 }
 
 /// A server that does not know its own state has none.
@@ -74,14 +75,15 @@ mod tests {
     #[test]
     fn what_ails_what_would_happen_and_what_failed_is_a_line_each() {
         let status: Status = serde_json::from_value(json!({
-            "peer": {"name": "hall-2"}, "arbiter": {"kind": "witness"},
+            "peer": {"name": "hall-2", "complaints": {"store": true}}, "arbiter": {"kind": "witness"},
             "complaints": {"journal": true, "store": false, "lan": true, "arbiter": false},
             "forecast": {"peer_dies": {"en": "nothing changes"}, "cable_breaks": {"en": "it waits"}, "arbiter_dies": {"en": "no takeover"}},
             "failures": [{"code": "gap", "times": 1, "first": "10:00", "last": "10:00"},
                 {"code": "late", "times": 3, "first": "10:01", "last": "10:09"}],
         }))
         .unwrap();
-        assert_eq!(of_illness(&status).count(), 2);
+        assert_eq!(of_illness(&status).count(), 3);
+        assert_eq!(of_illness(&status).last().as_deref(), Some("hall-2 says that it is ill: the store is away, locked or full"));
         let forecast =
             ["if hall-2 dies: nothing changes", "if hall-2 cannot be reached: it waits", "if the witness dies: no takeover"];
         assert_eq!(of_forecast(&status).collect::<Vec<_>>(), forecast);
