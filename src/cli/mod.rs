@@ -18,6 +18,7 @@ pub mod journal;
 pub mod lab;
 pub mod load;
 pub mod logs;
+mod report_file;
 pub mod rolls;
 pub mod serve;
 mod stage;

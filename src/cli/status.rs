@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{Failure, block_on, counted, print_line};
 
+use crate::model::Complaints;
+
 mod lines;
 
 /// Status is answered from memory; a server that needs longer is in trouble, and that is an answer too.
@@ -60,7 +62,7 @@ pub struct Status {
     pub arbiter: Arbiter,
     pub last_takeover: Option<Takeover>,
     pub since: Value,
-    pub complaints: lines::Complaints,
+    pub complaints: Complaints,
     pub forecast: lines::Forecast,
     pub failures: Vec<lines::Failure>,
     pub actors: Vec<Actor>,
@@ -120,7 +122,7 @@ pub struct Peer {
     pub lag_ms: Option<f64>,
     pub silent_paths: Vec<String>,
     pub stays_out: Option<String>,
-    pub complaints: lines::Complaints,
+    pub complaints: Complaints,
 }
 
 /// Asks and prints.

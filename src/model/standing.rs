@@ -45,6 +45,16 @@ impl Complaints {
     pub fn is_ill(self) -> bool {
         self.journal || self.store || self.lan
     }
+
+    /// Whatever ails it, for people. The arbiter's silence is no illness.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let told = [
+            (self.journal, "the journal's disk is slow"),
+            (self.store, "the store is away, locked or full"),
+            (self.lan, "its cable or interface is down, or an address cannot be held"),
+        ];
+        told.into_iter().filter(|(ails, _)| *ails).map(|(_, words)| words)
+    }
 }
 
 /// One heartbeat, before it is authenticated.

@@ -1,16 +1,22 @@
 //! Servers that live and do not serve well: a store that nobody can write, a disk that is slow, a cable on the customers' side.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use duplex::cli::{client::StoredOn, history::now_us};
+use tempfile::TempDir;
 
 use crate::{
     RATE, SOME,
     checker::judge,
+    load::Load,
     pair::{HALL_1, HALL_2, PAIR_LIMIT, Pair, SERVERS, TAKEOVER_LIMIT},
     say,
     site::Site,
+    teller::Teller,
     under_load, until,
 };
 
@@ -65,27 +71,38 @@ fn a_main_whose_customers_cable_is_pulled_makes_way_though_the_other_cable_still
     say(&format!("{}: terminals waited {} ms", pair.scenario, evidence.longest_gap_ms(pulled_us, served_us)));
 }
 
-/// A pair whose servers' disks can be made slow, each by a file.
-fn with_slow_disks(sync_ms: u32) -> (Pair, [std::path::PathBuf; 2], tempfile::TempDir) {
+/// A pair at work, one of whose servers has just got a disk that takes so long for each sync.
+struct Slow {
+    pair: Pair,
+    teller: Teller,
+    load: Load,
+    /// The disk is slow until this file goes.
+    until: PathBuf,
+    begun_us: u64,
+    _directory: TempDir,
+}
+
+fn slow_down(server: usize, sync_ms: u32) -> Slow {
     let directory = tempfile::tempdir().expect("there is room for files");
-    let slow = SERVERS.map(|server| directory.path().join(server));
-    let faults = slow.each_ref().map(|file| Some(format!("journal-writer/syncing:{sync_ms}~{}", file.display())));
-    (Pair::of(Site { faults, ..Site::default() }), slow, directory)
+    let until = directory.path().join(SERVERS[server]);
+    let mut faults = [None, None];
+    faults[server] = Some(format!("journal-writer/syncing:{sync_ms}~{}", until.display()));
+    let (pair, teller, mut load) = under_load(Pair::of(Site { faults, ..Site::default() }), RATE);
+    // The other one must have been well for a while.
+    load.wait_for_answers(3 * SOME);
+    fs::write(&until, "").expect("there is room for files");
+    Slow { pair, teller, load, until, begun_us: now_us(), _directory: directory }
 }
 
 #[test]
 fn a_sub_whose_disk_is_slow_leaves_and_main_goes_on_at_its_own_pace() {
-    let (pair, slow, _directory) = with_slow_disks(200);
-    let (mut pair, mut teller, mut load) = under_load(pair, RATE);
-    load.wait_for_answers(3 * SOME);
-    fs::write(&slow[HALL_2], "").expect("there is room for files");
-    let begun_us = now_us();
+    let Slow { mut pair, mut teller, mut load, until, begun_us, _directory } = slow_down(HALL_2, 200);
     pair.wait_until_said(HALL_2, "it shall go on without this one", TAKEOVER_LIMIT);
     pair.wait_until_said(HALL_1, "carrying on alone", TAKEOVER_LIMIT);
     let alone_us = now_us();
     load.wait_for_answers(2 * SOME);
     let served_us = now_us();
-    fs::remove_file(&slow[HALL_2]).expect("it is there");
+    fs::remove_file(&until).expect("it is there");
     // Half a minute without anything slow.
     pair.wait_until_said(HALL_2, "a pair, as sub", PAIR_LIMIT);
     load.wait_for_answers(SOME);
@@ -97,16 +114,12 @@ fn a_sub_whose_disk_is_slow_leaves_and_main_goes_on_at_its_own_pace() {
 
 #[test]
 fn a_main_whose_disk_is_slow_gives_its_role_to_the_sub_which_then_goes_on_alone() {
-    let (pair, slow, _directory) = with_slow_disks(200);
-    let (mut pair, mut teller, mut load) = under_load(pair, RATE);
-    load.wait_for_answers(3 * SOME);
-    fs::write(&slow[HALL_1], "").expect("there is room for files");
-    let begun_us = now_us();
+    let Slow { mut pair, mut teller, mut load, until, begun_us, _directory } = slow_down(HALL_1, 200);
     pair.wait_until_said(HALL_1, "it shall be main", TAKEOVER_LIMIT);
     pair.wait_until_said(HALL_2, "a pair, as main", TAKEOVER_LIMIT);
     load.wait_for_answers(SOME);
     let served_us = now_us();
-    fs::remove_file(&slow[HALL_1]).expect("it is there");
+    fs::remove_file(&until).expect("it is there");
     pair.wait_for_pair();
     load.stop();
     let evidence = judge(&mut pair, &mut teller);
@@ -116,15 +129,11 @@ fn a_main_whose_disk_is_slow_gives_its_role_to_the_sub_which_then_goes_on_alone(
 /// Each sync is longer than the silence that makes a server count as lost: the two would lose and find each other for ever.
 #[test]
 fn a_main_whose_disk_hangs_again_and_again_makes_way_until_it_is_well() {
-    let (pair, slow, _directory) = with_slow_disks(500);
-    let (mut pair, mut teller, mut load) = under_load(pair, RATE);
-    load.wait_for_answers(3 * SOME);
-    fs::write(&slow[HALL_1], "").expect("there is room for files");
-    let begun_us = now_us();
-    until("the other one serves", TAKEOVER_LIMIT, || pair.serving() == Some(HALL_2));
+    let Slow { mut pair, mut teller, mut load, until, begun_us, _directory } = slow_down(HALL_1, 500);
+    crate::until("the other one serves", TAKEOVER_LIMIT, || pair.serving() == Some(HALL_2));
     load.wait_for_answers(SOME);
     let served_us = now_us();
-    fs::remove_file(&slow[HALL_1]).expect("it is there");
+    fs::remove_file(&until).expect("it is there");
     pair.wait_until_said(HALL_1, "a pair, as sub", PAIR_LIMIT);
     load.stop();
     let evidence = judge(&mut pair, &mut teller);

@@ -91,12 +91,6 @@ impl Round {
     }
 }
 
-/// Whatever ails it, for people. The arbiter's silence is told elsewhere, and is no illness.
 fn words(complaints: Complaints) -> String {
-    let told = [
-        (complaints.journal, "the journal's disk is slow"),
-        (complaints.store, "the store is away, locked or full"),
-        (complaints.lan, "its cable or interface is down"),
-    ];
-    told.into_iter().filter(|(ails, _)| *ails).map(|(_, words)| words).collect::<Vec<_>>().join("; ")
+    complaints.words().collect::<Vec<_>>().join("; ")
 }

@@ -11,14 +11,13 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::stage::{Boxes, NoBoxes};
-use super::{Exit, Failure, block_on, interrupted, load, own_program, print_line, runtime};
+use super::{Exit, Failure, block_on, interrupted, load, own_program, print_line, report_file, runtime};
 
 mod forward;
 mod report;
 mod story;
 mod verdict;
 
-use report::Report;
 use story::Story;
 
 /// Exit code of the inner process when it could not build the boxes: EX_UNAVAILABLE of sysexits.h.
@@ -106,28 +105,15 @@ fn tell(args: &Args, directory: &Path, boxes: Boxes) -> Result<(), Failure> {
         Story::new(args, directory, boxes)?.tell().await
     })?;
     print_line(&report.to_string())?;
-    if let Some(file) = &args.report {
-        write_report(file, &report)?;
-    }
+    report_file::write(args.report.as_deref(), &report)?;
     match report.broken() {
         broken if broken.is_empty() => Ok(()),
         broken => Err(Failure::failed(format!("broken: {}", broken.join(", ")))),
     }
 }
 
-fn write_report(file: &Path, report: &Report) -> Result<(), Failure> {
-    let bad = |e: std::io::Error| Failure::failed(format!("--report {}: {e}", file.display()));
-    let mut text = serde_json::to_vec_pretty(report).map_err(|e| bad(e.into()))?;
-    text.push(b'\n');
-    std::fs::write(file, text).map_err(bad)
-}
-
 fn run_outside(args: Args) -> Result<(), Failure> {
-    if let Some(file) = &args.report {
-        // Said before the story and not after its half a minute.
-        let opened = std::fs::File::options().create(true).append(true).open(file);
-        opened.map_err(|e| Failure::usage(format!("--report {}: {e}", file.display())))?;
-    }
+    report_file::prepare(args.report.as_deref())?;
     let directory = tempfile::Builder::new().prefix("duplex-demo-").tempdir();
     let directory = directory.map_err(|e| Failure::failed(format!("cannot make a directory for the demo: {e}")))?;
     let outcome = match args.network {

@@ -1,6 +1,5 @@
 //! The story, act by act: a pair, a working day, a death, a return.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,15 +10,13 @@ use super::Args;
 use super::report::Report;
 use super::verdict::{self, Evidence};
 use crate::cli::history::now_us;
-use crate::cli::stage::{Boxes, Cast, Machine, Plan, Stage, say};
+use crate::cli::stage::{Boxes, Cast, HISTORY, LOAD, Machine, Plan, Stage, say};
 use crate::cli::{Failure, counted, load};
 
 /// A returning server fetches what a third of the run wrote, then becomes level.
 const REJOIN_LIMIT: Duration = Duration::from_secs(120);
 /// Beyond the last third: the terminals give up a command after a minute, so the load ends by then.
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
-
-const LOAD: &str = "load";
 
 /// Moments of the story, microseconds of the monotonic clock (as in the history).
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +62,7 @@ impl<'a> Story<'a> {
             journals: [self.stage.journal(Machine::ServerA).await?, self.stage.journal(Machine::ServerB).await?],
             directory: self.stage.cast.file(""),
         };
-        verdict::reach(&evidence, &self.stage.cast.file("history.jsonl"))
+        verdict::reach(&evidence, &self.stage.cast.file(HISTORY))
     }
 
     /// The terminals work; Main is killed at one third and started again at two thirds.
@@ -73,7 +70,7 @@ impl<'a> Story<'a> {
         let third = Duration::from_secs(self.args.seconds) / 3;
         say(&format!("{} at work for {} s", counted(self.args.terminals.into(), "terminal", "terminals"), self.args.seconds))?;
         let began = Instant::now();
-        let mut work = self.stage.cast.start(Machine::Terminals, LOAD, &self.load_arguments(third))?;
+        let mut work = self.stage.start_load(self.args.rate, self.args.seconds, &[third, third * 2])?;
 
         self.wait_beside(&mut work, began + third).await?;
         let main = self.stage.main().await?;
@@ -92,8 +89,7 @@ impl<'a> Story<'a> {
 
         let ended = tokio::time::timeout(third + LOAD_LIMIT, work.wait()).await;
         ended.map_err(|_| Failure::failed("the terminals did not end"))?.map_err(|e| Failure::failed(format!("load: {e}")))?;
-        let survivor = if main == Machine::ServerA { Machine::ServerB } else { Machine::ServerA };
-        Ok((self.load_report()?, Moments { killed_us, dead_us, restarted_us, paired_us }, survivor))
+        Ok((self.load_report()?, Moments { killed_us, dead_us, restarted_us, paired_us }, main.other()))
     }
 
     /// Until `moment`, unless somebody who should be at work has ended.
@@ -102,25 +98,6 @@ impl<'a> Story<'a> {
             () = sleep_until(moment) => self.stage.nobody_left(),
             _ = work.wait() => Err(Failure::failed(format!("the terminals ended early: {}", self.stage.cast.last_words(LOAD)))),
         }
-    }
-
-    fn load_arguments(&self, third: Duration) -> Vec<OsString> {
-        let Args { seconds, terminals, rate, members, .. } = self.args;
-        let (one, two) = (third.as_secs_f64(), (third * 2).as_secs_f64());
-        let mut arguments: Vec<OsString> = vec!["load".into(), "--json".into()];
-        arguments.extend(self.stage.cast.reach());
-        arguments.extend(["--terminals-file".into(), self.stage.cast.file("pair/terminals.csv").into()]);
-        arguments.extend(["--history".into(), self.stage.cast.file("history.jsonl").into()]);
-        let numbers = [
-            format!("--terminals={terminals}"),
-            format!("--rate={rate}"),
-            format!("--seconds={seconds}"),
-            format!("--cards=C:{members}"),
-            format!("--mark={one}"),
-            format!("--mark={two}"),
-        ];
-        arguments.extend(numbers.map(Into::into));
-        arguments
     }
 
     /// Commands that stayed unsettled make the load fail, but its report is there all the same.

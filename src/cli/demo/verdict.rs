@@ -118,27 +118,10 @@ fn untrue_answers(told: &[Told], moments: Moments) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::history::Answered;
-    use crate::model::Status;
+    use crate::cli::history::samples::{self, stored};
 
     fn told(id: &str, sent_us: u64, at_us: u64, sequence: u64, stored_on: StoredOn) -> Told {
-        let (status, epoch) = (Status::Ok, if at_us < 100 { 1 } else { 2 });
-        let answer = Answered {
-            at_us,
-            command_id: id.into(),
-            status,
-            code: String::new(),
-            stored_on: Some(stored_on),
-            epoch: Some(epoch),
-            sequence: Some(sequence),
-            repeated: false,
-            tries: 1,
-        };
-        Told { terminal_id: "S1".into(), command_id: id.into(), command: "deposit".into(), sent_us, answers: vec![answer] }
-    }
-
-    fn stored(id: &str, sequence: u64) -> Stored {
-        Stored { epoch: 1, sequence, terminal_id: "S1".into(), command_id: id.into() }
+        samples::told(id, (sent_us, at_us), (if at_us < 100 { 1 } else { 2 }, sequence), stored_on)
     }
 
     fn judged(told: &[Told], journals: [Vec<Stored>; 2]) -> Report {

@@ -13,6 +13,8 @@ use crate::model::Status;
 
 mod check;
 mod compare;
+#[cfg(test)]
+pub(crate) mod samples;
 
 pub use check::{Anomaly, check, longest_gap_us};
 pub use compare::{Comparison, Stored, compare};

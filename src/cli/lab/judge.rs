@@ -132,27 +132,11 @@ fn epochs_of(words: &str) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::cli::client::StoredOn;
-    use crate::cli::history::Answered;
+    use crate::cli::history::samples::{self, stored};
     use crate::cli::lab::scenario::built_in;
-    use crate::model::Status;
 
     fn told(id: &str, sent_us: u64, at_us: u64, sequence: u64) -> Told {
-        let answer = Answered {
-            at_us,
-            command_id: id.into(),
-            status: Status::Ok,
-            code: String::new(),
-            stored_on: Some(StoredOn::Both),
-            epoch: Some(1),
-            sequence: Some(sequence),
-            repeated: false,
-            tries: 1,
-        };
-        Told { terminal_id: "S1".into(), command_id: id.into(), command: "deposit".into(), sent_us, answers: vec![answer] }
-    }
-
-    fn stored(id: &str, sequence: u64) -> Stored {
-        Stored { epoch: 1, sequence, terminal_id: "S1".into(), command_id: id.into() }
+        samples::told(id, (sent_us, at_us), (1, sequence), StoredOn::Both)
     }
 
     fn evidence(journals: [Vec<Stored>; 2]) -> Evidence {

@@ -8,12 +8,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::stage::{Boxes, NoBoxes};
-use super::{Exit, Failure, block_on, counted, own_program, print_line};
+use super::{Exit, Failure, block_on, counted, own_program, print_line, report_file};
 
 mod judge;
 mod play;
@@ -129,7 +128,7 @@ fn wanted(run: &Run) -> Result<Vec<Scenario>, Failure> {
 
 fn play_all(run: &Run) -> Result<(), Failure> {
     let scenarios = wanted(run)?;
-    prepare(run.report.as_deref())?;
+    report_file::prepare(run.report.as_deref())?;
     print_line(&format!("{:<24} {:>9} {:>9} {:>5} {:>7}  promises", "scenario", "gap ms", "answered", "lost", "doubled"))?;
     let mut outcomes = Vec::new();
     for scenario in &scenarios {
@@ -137,7 +136,7 @@ fn play_all(run: &Run) -> Result<(), Failure> {
         print_line(&row(&outcome))?;
         outcomes.push(outcome);
     }
-    write_report(run.report.as_deref(), &outcomes)?;
+    report_file::write(run.report.as_deref(), &outcomes)?;
     verdict(outcomes.iter().filter(|outcome| !outcome.broken().is_empty()).count(), "scenario", "scenarios")
 }
 
@@ -156,7 +155,7 @@ fn held(outcome: &Outcome) -> String {
 }
 
 fn soak_for(args: &Soak) -> Result<(), Failure> {
-    prepare(args.report.as_deref())?;
+    report_file::prepare(args.report.as_deref())?;
     let seed = args.seed.unwrap_or_else(super::history::now_us);
     print_line(&format!("seed {seed}"))?;
     let (mut account, mut dice, begin) = (soak::Account::of(seed), soak::Dice::of(seed), Instant::now());
@@ -177,7 +176,7 @@ fn soak_for(args: &Soak) -> Result<(), Failure> {
         let line =
             format!("round {number}: {faults}, {acknowledged} acknowledged, {lost} lost, {doubled} doubled: {}", held(&outcome));
         print_line(&format!("{line} ({:.1} of {} minutes)", account.minutes, args.minutes))?;
-        write_report(args.report.as_deref(), &account)?;
+        report_file::write(args.report.as_deref(), &account)?;
     }
     print_account(&account)?;
     verdict(broken, "round", "rounds")
@@ -200,21 +199,6 @@ fn verdict(broken: usize, one: &str, many: &str) -> Result<(), Failure> {
         0 => Ok(()),
         broken => Err(Failure::failed(format!("a promise was broken in {}", counted(broken as u64, one, many)))),
     }
-}
-
-/// Said before the first scenario and not after the last one.
-fn prepare(report: Option<&Path>) -> Result<(), Failure> {
-    let Some(file) = report else { return Ok(()) };
-    let opened = std::fs::File::options().create(true).append(true).open(file);
-    opened.map(drop).map_err(|e| Failure::usage(format!("--report {}: {e}", file.display())))
-}
-
-fn write_report(file: Option<&Path>, report: &impl Serialize) -> Result<(), Failure> {
-    let Some(file) = file else { return Ok(()) };
-    let bad = |e: std::io::Error| Failure::failed(format!("--report {}: {e}", file.display()));
-    let mut text = serde_json::to_vec_pretty(report).map_err(|e| bad(e.into()))?;
-    text.push(b'\n');
-    std::fs::write(file, text).map_err(bad)
 }
 
 /// Plays one scenario in a process of its own. A directory in which a promise was broken is kept, and told.
@@ -259,5 +243,5 @@ fn play_inside(directory: &Path) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&file).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
     let scenario = Scenario::read(&file.display().to_string(), &text)?;
     let outcome = block_on(async { play::Play::new(&scenario, directory, boxes)?.play().await })?;
-    write_report(Some(&directory.join(OUTCOME)), &outcome)
+    report_file::write(Some(&directory.join(OUTCOME)), &outcome)
 }

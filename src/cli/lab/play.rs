@@ -1,7 +1,6 @@
 //! Plays one scenario on a stage of its own, and judges what the terminals and the servers have to show.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::judge::{Evidence, Fault, Outcome, judge};
 use super::scenario::{Act, Scenario, Step, Whom};
 use crate::cli::Failure;
 use crate::cli::history::{self, now_us};
-use crate::cli::stage::{Boxes, Cast, Machine, Plan, Stage, plug};
+use crate::cli::stage::{Boxes, Cast, HISTORY, Machine, Plan, Stage, plug};
 
 /// Few enough for a quick import, many enough that no account is full after a soak's round.
 const MEMBERS: u64 = 3_000;
@@ -28,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(20);
 /// The load is told when to stop, and not before.
-const FOR_EVER_S: u32 = 86_000;
+const FOR_EVER_S: u64 = 86_000;
 
 pub(super) struct Play<'a> {
     scenario: &'a Scenario,
@@ -65,7 +64,7 @@ impl<'a> Play<'a> {
         self.stage.raise_the_pair().await?;
         self.stage.open_the_day().await?;
         self.stage.import_members().await?;
-        let mut load = self.stage.cast.start(Machine::Terminals, "load", &self.load_arguments())?;
+        let mut load = self.stage.start_load(self.scenario.per_second, FOR_EVER_S, &[])?;
         sleep(SETTLE).await;
         for step in &self.scenario.steps {
             self.take(step).await?;
@@ -80,7 +79,7 @@ impl<'a> Play<'a> {
             self.stage.kill(machine).await?;
         }
         let journals = [self.stage.journal(Machine::ServerA).await?, self.stage.journal(Machine::ServerB).await?];
-        let file = self.stage.cast.file("history.jsonl");
+        let file = self.stage.cast.file(HISTORY);
         let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
         let opened = std::fs::File::open(&file).map_err(|e| bad(e.to_string()))?;
         let told = history::read(std::io::BufReader::new(opened)).map_err(bad)?;
@@ -150,8 +149,7 @@ impl<'a> Play<'a> {
             Some(Whom::All) => [servers, vec![Machine::Witness]].concat(),
             Some(role @ (Whom::Main | Whom::Sub)) => {
                 let main = self.stage.main().await.unwrap_or(Machine::ServerA);
-                let other = if main == Machine::ServerA { Machine::ServerB } else { Machine::ServerA };
-                vec![if role == Whom::Main { main } else { other }]
+                vec![if role == Whom::Main { main } else { main.other() }]
             }
         };
         self.named.clone_from(&meant);
@@ -196,35 +194,15 @@ impl<'a> Play<'a> {
     }
 
     async fn wait_until_a_pair(&self) -> bool {
-        wait_until(PAIR_LIMIT, || self.stage.is_a_pair()).await
-    }
-
-    fn load_arguments(&self) -> Vec<OsString> {
-        let Scenario { terminals, per_second, .. } = self.scenario;
-        let mut arguments: Vec<OsString> = vec!["load".into(), "--json".into()];
-        arguments.extend(self.stage.cast.reach());
-        arguments.extend(["--terminals-file".into(), self.stage.cast.file("pair/terminals.csv").into()]);
-        arguments.extend(["--history".into(), self.stage.cast.file("history.jsonl").into()]);
-        let numbers = [
-            format!("--terminals={terminals}"),
-            format!("--rate={per_second}"),
-            format!("--seconds={FOR_EVER_S}"),
-            format!("--cards=C:{MEMBERS}"),
-        ];
-        arguments.extend(numbers.map(Into::into));
-        arguments
-    }
-}
-
-async fn wait_until<F: Future<Output = bool>>(limit: Duration, mut is_so: impl FnMut() -> F) -> bool {
-    let deadline = Instant::now() + limit;
-    while !is_so().await {
-        if Instant::now() >= deadline {
-            return false;
+        let deadline = Instant::now() + PAIR_LIMIT;
+        while !self.stage.is_a_pair().await {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(LOOK).await;
         }
-        sleep(LOOK).await;
+        true
     }
-    true
 }
 
 fn cable(machine: Machine, in_switch: bool) -> Result<(), Failure> {

@@ -39,6 +39,11 @@ impl Machine {
         }
     }
 
+    /// Of a server: its peer.
+    pub(in crate::cli) fn other(self) -> Self {
+        if self == Self::ServerA { Self::ServerB } else { Self::ServerA }
+    }
+
     fn number(self) -> u8 {
         self as u8 + 1
     }

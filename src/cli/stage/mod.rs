@@ -28,6 +28,10 @@ const PAIR_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at the servers' status; adds at most this to the seconds of a rejoin.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// The terminals' process, and what it leaves.
+pub(in crate::cli) const LOAD: &str = "load";
+pub(in crate::cli) const HISTORY: &str = "history.jsonl";
+
 /// What the site is like.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Plan {
@@ -92,8 +96,8 @@ impl Stage {
     pub(in crate::cli) async fn wait_for_pair(&mut self, limit: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + limit;
         loop {
-            let statuses = [self.status(Machine::ServerA).await, self.status(Machine::ServerB).await];
-            if statuses.iter().all(|status| status.as_ref().is_some_and(|status| status.mode == "pair" && status.peer.in_sync)) {
+            let statuses = self.statuses().await;
+            if are_a_pair(&statuses) {
                 return Ok(());
             }
             self.nobody_left()?;
@@ -214,8 +218,29 @@ impl Stage {
 
     /// Whether both say that they are a pair.
     pub(in crate::cli) async fn is_a_pair(&self) -> bool {
-        let statuses = [self.status(Machine::ServerA).await, self.status(Machine::ServerB).await];
-        statuses.iter().all(|status| status.as_ref().is_some_and(|status| status.mode == "pair" && status.peer.in_sync))
+        are_a_pair(&self.statuses().await)
+    }
+
+    async fn statuses(&self) -> [Option<Status>; 2] {
+        [self.status(Machine::ServerA).await, self.status(Machine::ServerB).await]
+    }
+
+    /// All terminals of the plan at work, `rate` commands a second for so many seconds; the report tells the parts between `marks` apart.
+    pub(in crate::cli) fn start_load(&self, rate: f64, seconds: u64, marks: &[Duration]) -> Result<Child, Failure> {
+        let Plan { terminals, members, .. } = self.plan;
+        let mut arguments: Vec<OsString> = vec!["load".into(), "--json".into()];
+        arguments.extend(self.cast.reach());
+        arguments.extend(["--terminals-file".into(), self.cast.file("pair/terminals.csv").into()]);
+        arguments.extend(["--history".into(), self.cast.file(HISTORY).into()]);
+        let numbers = [
+            format!("--terminals={terminals}"),
+            format!("--rate={rate}"),
+            format!("--seconds={seconds}"),
+            format!("--cards=C:{members}"),
+        ];
+        arguments.extend(numbers.map(Into::into));
+        arguments.extend(marks.iter().map(|mark| format!("--mark={}", mark.as_secs_f64()).into()));
+        self.cast.start(Machine::Terminals, LOAD, &arguments)
     }
 
     /// What the audit printed, or why it failed.
@@ -234,6 +259,10 @@ impl Stage {
         let entries = printed.lines().map(serde_json::from_str).collect::<Result<_, _>>();
         entries.map_err(|e| Failure::failed(format!("journal of {}: {e}", server.name())))
     }
+}
+
+fn are_a_pair(statuses: &[Option<Status>; 2]) -> bool {
+    statuses.iter().all(|status| status.as_ref().is_some_and(|status| status.mode == "pair" && status.peer.in_sync))
 }
 
 fn place(server: Machine) -> usize {

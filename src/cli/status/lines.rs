@@ -6,14 +6,6 @@ use super::{Status, Words};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Complaints {
-    pub journal: bool,
-    pub store: bool,
-    pub lan: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub struct Forecast {
     pub peer_dies: Words,
     pub cable_breaks: Words,
@@ -27,17 +19,6 @@ pub struct Failure {
     pub times: u64,
     pub first: String,
     pub last: String,
-}
-
-impl Complaints {
-    fn words(&self) -> impl Iterator<Item = &'static str> {
-        let told = [
-            (self.journal, "the journal's disk is slow"),
-            (self.store, "the store is away, locked or full"),
-            (self.lan, "its cable or interface is down, or an address cannot be held"),
-        ];
-        told.into_iter().filter(|(ails, _)| *ails).map(|(_, words)| words)
-    }
 }
 
 pub(super) fn of_illness(status: &Status) -> impl Iterator<Item = String> {
@@ -75,7 +56,7 @@ mod tests {
     #[test]
     fn what_ails_what_would_happen_and_what_failed_is_a_line_each() {
         let status: Status = serde_json::from_value(json!({
-            "peer": {"name": "hall-2", "complaints": {"store": true}}, "arbiter": {"kind": "witness"},
+            "peer": {"name": "hall-2", "complaints": {"journal": false, "store": true, "lan": false, "arbiter": false}}, "arbiter": {"kind": "witness"},
             "complaints": {"journal": true, "store": false, "lan": true, "arbiter": false},
             "forecast": {"peer_dies": {"en": "nothing changes"}, "cable_breaks": {"en": "it waits"}, "arbiter_dies": {"en": "no takeover"}},
             "failures": [{"code": "gap", "times": 1, "first": "10:00", "last": "10:00"},
