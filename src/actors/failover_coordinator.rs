@@ -307,6 +307,7 @@ impl<A: Application> Supervised for FailoverCoordinator<A> {
         let (machine, first) = Failover::start(noted(&self.settings.notes), self.settings.asynchronous);
         (self.machine, self.first) = (machine, first);
         (self.asked_by, self.told, self.asks_under_way, self.lost_at) = (None, None, 0, None);
+        self.switchover.forget_who_asked();
     }
 }
 

@@ -69,6 +69,13 @@ pub(super) struct Wanted {
     stop: Stop,
 }
 
+impl Wanted {
+    /// Whoever asked is told that it was given up: a reborn coordinator knows nothing of it. That this server is to stop stays wanted.
+    pub(super) fn forget_who_asked(&mut self) {
+        self.by = None;
+    }
+}
+
 /// Whether this server is to stop: a Main gives its role away first, if it can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stop {
