@@ -10,6 +10,8 @@ use crate::model::{Epoch, Holder, Position, Sequence};
 pub enum Opening {
     /// A Pair's Main that starts anew: the peer may have synced what this server lost; take that over first.
     Fetch { after: Position },
+    /// The peer has stored what this run numbered and this server's own disk is still to sync: compare again when it has.
+    Store { through: Sequence },
     /// Send from here on.
     Begin { after: Position },
     /// The peer needs entries that this journal no longer holds, or the histories part where they must not.
@@ -31,6 +33,10 @@ pub trait History {
     /// As the disk says.
     fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, Self::Error>;
     fn end(&self) -> Position;
+    /// Numbered in this run, stored or not.
+    fn numbered(&self) -> Sequence {
+        self.end().sequence
+    }
 }
 
 /// The holder's decision. `fresh`: nothing was numbered in this run yet.
@@ -41,6 +47,9 @@ pub fn opening<H: History>(own: &H, holder: Holder, fresh: bool, peer: Position)
     let end = own.end();
     if peer.sequence <= end.sequence && own.at(peer.sequence)? == Some(peer) {
         return Ok(Opening::Begin { after: peer });
+    }
+    if !fresh && peer.sequence > end.sequence && peer.sequence <= own.numbered() {
+        return Ok(Opening::Store { through: peer.sequence });
     }
     Ok(match holder {
         Holder::Pair { .. } if fresh && peer.sequence > end.sequence => Opening::Fetch { after: end },
@@ -172,6 +181,37 @@ mod tests {
     fn a_main_that_starts_anew_takes_over_what_its_sub_has_beyond() {
         let (main, sub) = (made(&[(1, 1)]), made(&[(1, 1), (1, 2)]));
         assert_eq!(opening(&main, PAIR, true, sub.end()), Opening::Fetch { after: main.end() });
+    }
+
+    /// A journal whose disk is slower than the peer's.
+    struct Syncing(Made, u64);
+
+    impl History for Syncing {
+        type Error = Infallible;
+
+        fn at(&self, sequence: Sequence) -> Result<Option<Position>, Infallible> {
+            self.0.at(sequence)
+        }
+        fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, Infallible> {
+            self.0.last_of_epoch(epoch)
+        }
+        fn end(&self) -> Position {
+            self.0.end()
+        }
+        fn numbered(&self) -> Sequence {
+            Sequence(self.1)
+        }
+    }
+
+    #[test]
+    fn what_the_peer_stored_first_is_waited_for_and_neither_refused_nor_cut() {
+        let peer = made(&[(1, 1), (1, 2), (1, 3)]).end();
+        for holder in [PAIR, SOLO] {
+            let own = Syncing(made(&[(1, 1)]), 3);
+            assert_eq!(super::opening(&own, holder, false, peer), Ok(Opening::Store { through: peer.sequence }));
+        }
+        let own = Syncing(made(&[(1, 1)]), 2);
+        assert_eq!(super::opening(&own, PAIR, false, peer), Ok(Opening::Impossible), "this run never numbered it");
     }
 
     #[test]

@@ -271,7 +271,8 @@ impl<A: Application> Follow<A> {
         fault::point("replication-receiver/begin");
         let stream = taken.stream;
         let applied = self.storage.board.applied_position();
-        let beginning = beginning(&JournalHistory(self.storage.reader()), taken.may_cut, applied, after);
+        let history = JournalHistory { reader: self.storage.reader(), numbered: Sequence(0) };
+        let beginning = beginning(&history, taken.may_cut, applied, after);
         let tail_saved = match beginning.map_err(|error| self.unreadable(&error))? {
             Beginning::Level => 0,
             Beginning::Differs { mine } => {

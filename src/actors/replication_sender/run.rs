@@ -75,19 +75,26 @@ impl From<LinkError> for Ended {
 }
 
 /// The journal as the comparison sees it.
-pub(crate) struct JournalHistory(pub JournalReader);
+pub(crate) struct JournalHistory {
+    pub reader: JournalReader,
+    /// Of a holder, what its run has numbered; a follower numbers nothing.
+    pub numbered: Sequence,
+}
 
 impl History for JournalHistory {
     type Error = JournalError;
 
     fn at(&self, sequence: Sequence) -> Result<Option<Position>, JournalError> {
-        self.0.position_at(sequence)
+        self.reader.position_at(sequence)
     }
     fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, JournalError> {
-        self.0.last_of_epoch(epoch)
+        self.reader.last_of_epoch(epoch)
     }
     fn end(&self) -> Position {
-        self.0.stored()
+        self.reader.stored()
+    }
+    fn numbered(&self) -> Sequence {
+        self.numbered
     }
 }
 
@@ -156,7 +163,7 @@ impl<A: Application> Run<A> {
         if fresh {
             // An earlier attempt may have taken over some of what the peer has beyond.
             *end = self.storage.tail.end();
-            self.until_stored(*end).await?;
+            self.until_stored(end.sequence).await?;
         }
         let met = self.peer.connector.connect(LinkKind::Stream, self.peer.route).await?;
         let (mut sender, mut receiver) = met.link.split::<ToPeer, ToHolder>();
@@ -168,9 +175,11 @@ impl<A: Application> Run<A> {
             _ => return Err(Ended::Unexpected("opened")),
         };
         for _ in 0..limits::COMPARE_ROUNDS_MAX {
-            let opening = opening(&JournalHistory(reader.clone()), holder, fresh, peer);
+            let history = JournalHistory { reader: reader.clone(), numbered: self.storage.tail.end().sequence };
+            let opening = opening(&history, holder, fresh, peer);
             match opening.map_err(|error| Ended::Journal(error.to_string()))? {
                 Opening::Impossible => return Err(Ended::Refused(LinkRefusal::DigestDiffers { at: peer.sequence })),
+                Opening::Store { through } => self.until_stored(through).await?,
                 Opening::Fetch { after } => *end = self.take_over(&mut sender, &mut receiver, after).await?,
                 Opening::Begin { after } => {
                     sender.send(&[ToPeer::Begin { stream, after }]).await?;
@@ -237,13 +246,13 @@ impl<A: Application> Run<A> {
             }
         }
         info!(self.log, "took over entries that only the peer had stored"; "position" => end.to_string());
-        self.until_stored(end).await?;
+        self.until_stored(end.sequence).await?;
         Ok(end)
     }
 
-    async fn until_stored(&self, end: Position) -> Result<(), Ended> {
+    async fn until_stored(&self, end: Sequence) -> Result<(), Ended> {
         let deadline = Instant::now() + limits::STREAM_STEP_LIMIT;
-        while self.storage.board.stored() < end.sequence {
+        while self.storage.board.stored() < end {
             if Instant::now() > deadline {
                 return Err(Ended::Late("own fdatasync"));
             }

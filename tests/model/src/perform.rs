@@ -212,7 +212,8 @@ impl World {
                     self.fetch(holder, follower, after);
                     continue;
                 }
-                Opening::Impossible => return false,
+                // Its own disk first; the stream is tried again.
+                Opening::Store { .. } | Opening::Impossible => return false,
             };
             let Ok(begun) = beginning(&self.servers[follower], may_cut, Position::GENESIS, after);
             match begun {

@@ -231,7 +231,7 @@ impl World {
     fn begin_at(&mut self, index: usize, link: LinkNo, after: Position) {
         let Some(process) = self.servers[index].process.as_mut() else { return };
         let applied = process.storage.board.applied_position();
-        let history = JournalHistory(process.writer.reader());
+        let history = JournalHistory { reader: process.writer.reader(), numbered: Sequence(0) };
         let Some(taken) = process.receiver.taken.as_mut() else { return };
         let stream = taken.stream;
         let Ok(beginning) = beginning(&history, taken.may_cut, applied, after) else {

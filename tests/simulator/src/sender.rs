@@ -37,8 +37,8 @@ enum Phase {
     /// JournalWriter closes the hand-overs of the run before.
     Settling,
     Apart { until: u64 },
-    /// Its own disk must have what was taken over, first before a link is made, then before the comparison goes on.
-    Storing { link: Option<(LinkNo, Position)> },
+    /// Its own disk must have this, before a link is made or before the comparison with the peer's position goes on.
+    Storing { through: Sequence, link: Option<(LinkNo, Position)> },
     Opening { link: LinkNo, until: u64 },
     Fetching { link: LinkNo, peer: Position, until: u64 },
     Beginning { link: LinkNo, after: Position, until: u64 },
@@ -46,27 +46,33 @@ enum Phase {
 }
 
 /// The journal as the comparison sees it.
-pub struct JournalHistory(pub JournalReader);
+pub struct JournalHistory {
+    pub reader: JournalReader,
+    pub numbered: Sequence,
+}
 
 impl History for JournalHistory {
     type Error = JournalError;
 
     fn at(&self, sequence: Sequence) -> Result<Option<Position>, JournalError> {
-        self.0.position_at(sequence)
+        self.reader.position_at(sequence)
     }
     fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, JournalError> {
-        self.0.last_of_epoch(epoch)
+        self.reader.last_of_epoch(epoch)
     }
     fn end(&self) -> Position {
-        self.0.stored()
+        self.reader.stored()
+    }
+    fn numbered(&self) -> Sequence {
+        self.numbered
     }
 }
 
 impl Run {
     fn link(&self) -> Option<LinkNo> {
         match self.phase {
-            Phase::Settling | Phase::Apart { .. } | Phase::Storing { link: None } => None,
-            Phase::Storing { link: Some((link, _)) }
+            Phase::Settling | Phase::Apart { .. } | Phase::Storing { link: None, .. } => None,
+            Phase::Storing { link: Some((link, _)), .. }
             | Phase::Opening { link, .. }
             | Phase::Fetching { link, .. }
             | Phase::Beginning { link, .. }
@@ -166,12 +172,12 @@ impl World {
             Phase::Apart { until } if now >= until => {
                 if run.fresh {
                     run.end = tail_end;
-                    run.phase = Phase::Storing { link: None };
+                    run.phase = Phase::Storing { through: run.end.sequence, link: None };
                     return self.pump(index);
                 }
                 self.open_link(index);
             }
-            Phase::Storing { link } if stored >= run.end.sequence => match link {
+            Phase::Storing { through, link } if stored >= through => match link {
                 None => self.open_link(index),
                 Some((link, peer)) => self.compare(index, link, peer),
             },
@@ -217,7 +223,8 @@ impl World {
     fn compare(&mut self, index: usize, link: LinkNo, peer: Position) {
         let until = self.now + limits::STREAM_STEP_LIMIT.as_millis() as u64;
         let Some(process) = self.servers[index].process.as_mut() else { return };
-        let history = JournalHistory(process.writer.reader());
+        let numbered = process.storage.tail.end().sequence;
+        let history = JournalHistory { reader: process.writer.reader(), numbered };
         let Some(run) = process.sender.as_mut() else { return };
         let Ok(opening) = opening(&history, run.holder, run.fresh, peer) else { return self.run_is_apart(index) };
         let stream = run.stream;
@@ -226,6 +233,7 @@ impl World {
                 self.breach_of(Breach::new("P2", format!("two journals part where they must not: at {peer}")));
                 return self.run_is_apart(index);
             }
+            Opening::Store { through } => return run.phase = Phase::Storing { through, link: Some((link, peer)) },
             Opening::Fetch { after } => {
                 run.phase = Phase::Fetching { link, peer, until };
                 run.end = after;
@@ -299,7 +307,7 @@ impl World {
             return self.run_is_apart(index);
         }
         if last {
-            run.phase = Phase::Storing { link: Some((link, peer)) };
+            run.phase = Phase::Storing { through: run.end.sequence, link: Some((link, peer)) };
         }
     }
 

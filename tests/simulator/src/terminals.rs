@@ -28,7 +28,7 @@ struct Terminal {
     tries: u32,
     /// Where the last answer came from.
     server: usize,
-    /// What anybody had been told when its read left.
+    /// What anybody had been told when its command was first sent.
     told: Position,
 }
 
@@ -102,12 +102,11 @@ impl World {
     /// The gate has let it go: from here on somebody may know it.
     pub fn answer(&mut self, server: usize, left: Leaving<Given>) {
         let Leaving { answer: given, stored_on_both, epoch } = left;
-        let Command { terminal, number, order } = given.command;
+        let Command { terminal, number, .. } = given.command;
         let outcome = given.outcome.filter(|_| stored_on_both.is_some());
         if let (Some(outcome), Some(both)) = (outcome, stored_on_both) {
             let own = &self.terminals.all[terminal as usize];
-            let is_read = matches!(order, Order::Read { .. });
-            let told = if is_read && own.number == number { own.told } else { Position::GENESIS };
+            let told = if own.number == number { own.told } else { Position::GENESIS };
             self.oracle.told(server, &self.servers, epoch, both, &given, outcome, told);
         }
         let delay = 1 + self.dice.roll(3);

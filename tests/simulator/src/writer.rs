@@ -145,11 +145,10 @@ impl World {
         let journal = &mut process.writer.journal;
         let saved = save_tail::<Account>(&own.lost_and_found.disk(), server(index), &journal.reader(), to);
         let beyond = journal.end().sequence.0 - to.sequence.0;
-        let (Ok(saved), Ok(())) = (saved, journal.cut(to)) else {
-            return self.end(index, End::Killed, 1_000);
-        };
-        let saved = saved.map_or(0, |saved| saved.entries);
+        let cut = saved.and_then(|saved| journal.cut(to).map(|()| saved.map_or(0, |saved| saved.entries)));
+        // A cut that fails leaves any end between the old one and this.
         own.durable.truncate(to.sequence.0 as usize);
+        let Ok(saved) = cut else { return self.end(index, End::Killed, 1_000) };
         self.report.cut += saved;
         if saved != beyond {
             self.breach_of(Breach::new("P6", format!("{beyond} entries were cut, and {saved} saved")));
