@@ -1,10 +1,9 @@
-//! Table tests of single turns, and two machines in a small world of faults.
+//! Table tests of single turns.
 
 use super::*;
 use crate::model::{DataId, Digest, Sequence};
 
 mod switchover;
-mod world;
 
 const DATA: [DataId; 2] = [DataId([1; 16]), DataId([2; 16])];
 const PAIR_A: Holder = Holder::Pair { main: ServerId::A };

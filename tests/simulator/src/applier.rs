@@ -47,7 +47,8 @@ impl World {
 
     /// One transaction.
     pub fn apply(&mut self, index: usize) {
-        let (everything, forgets) = (self.is_planted(Planted::AppliesUnconfirmed), self.is_planted(Planted::PositionApartFromRows));
+        let (everything, forgets) =
+            (self.is_planted(Planted::AppliesUnconfirmed), self.is_planted(Planted::PositionApartFromRows));
         let loses_some = forgets && self.dice.once_in(50);
         let own = &mut self.servers[index];
         let Some(process) = own.process.as_mut() else { return };
@@ -66,7 +67,11 @@ impl World {
         if entries.is_empty() {
             return;
         }
-        if loses_some { own.store.forget_rows(&entries) } else { own.store.apply(&entries) }
+        if loses_some {
+            own.store.forget_rows(&entries)
+        } else {
+            own.store.apply(&entries)
+        }
         process.applier.transactions += 1;
         if process.applier.transactions.is_multiple_of(FLUSH_EVERY) {
             own.store.flush();

@@ -1,6 +1,6 @@
 //! What goes wrong, and when: drawn from the seed.
 
-use duplex::machines::failover::Event;
+use duplex::machines::failover::{Event, State};
 
 use crate::network::Way;
 use crate::server::{End, SYNC_MS};
@@ -12,6 +12,8 @@ pub enum Fault {
     PowerCut,
     BothPowerCut,
     Frozen,
+    /// What it heard before the cut makes it believe, when it wakes, that the other one is there.
+    FrozenThenCut,
     Cut,
     OneWayCut,
     Lossy,
@@ -34,6 +36,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug)]
 pub enum Over {
     Ways,
+    CutNow { ms: u64 },
     CutAgain { ms: u64, times: u64 },
     WitnessAway,
     WitnessCut(usize),
@@ -42,11 +45,12 @@ pub enum Over {
 }
 
 /// How often each comes, beside the others.
-const WEIGHTS: [(Fault, u64, &str); 20] = [
+const WEIGHTS: [(Fault, u64, &str); 21] = [
     (Fault::Killed, 10, "killed"),
     (Fault::PowerCut, 8, "power cut"),
     (Fault::BothPowerCut, 4, "power cut on both"),
     (Fault::Frozen, 6, "frozen"),
+    (Fault::FrozenThenCut, 4, "frozen, then cut off"),
     (Fault::Cut, 7, "cut between the servers"),
     (Fault::OneWayCut, 4, "cut one way"),
     (Fault::Lossy, 3, "datagrams lost"),
@@ -74,7 +78,7 @@ impl World {
         let mut drawn = self.dice.roll(total);
         for (fault, weight, _) in WEIGHTS {
             if drawn < weight {
-                let after = self.dice.scale(200, 12_000);
+                let after = self.pace * self.dice.scale(200, 12_000);
                 return self.after(after, Happening::Fault(fault));
             }
             drawn -= weight;
@@ -87,7 +91,7 @@ impl World {
         }
         let name = WEIGHTS.iter().find(|(of, ..)| *of == fault).map_or("", |(.., name)| name);
         *self.report.faults.entry(name).or_default() += 1;
-        let index = self.dice.roll(2) as usize;
+        let index = self.victim();
         let back_after = self.dice.scale(50, 12_000);
         let lasts = self.dice.scale(60, 8_000);
         match fault {
@@ -99,6 +103,11 @@ impl World {
                 self.end(1 - index, End::PowerCut, other_after);
             }
             Fault::Frozen => self.freeze(index, lasts),
+            Fault::FrozenThenCut => {
+                self.freeze(index, lasts);
+                let soon = self.dice.roll(350);
+                self.after(soon, Happening::Over(Over::CutNow { ms: lasts }));
+            }
             Fault::Cut | Fault::OneWayCut | Fault::Lossy | Fault::Flapping => self.disturb_ways(fault, index, lasts),
             Fault::Reset => self.reset_links(),
             Fault::WitnessAway => {
@@ -120,9 +129,24 @@ impl World {
         (0..2).for_each(|index| self.settle(index));
     }
 
+    /// Main twice as often: more hangs on it.
+    fn victim(&mut self) -> usize {
+        let main = (0..2).find(|index| {
+            let process = self.servers[*index].process.as_ref();
+            process.is_some_and(|process| process.coordinator.machine.state() == State::Main)
+        });
+        let any = self.dice.roll(2) as usize;
+        main.filter(|_| self.dice.once_in(3)).unwrap_or(any)
+    }
+
     pub fn over(&mut self, what: Over) {
         match what {
             Over::Ways => self.mend_ways(),
+            Over::CutNow { .. } if self.calm => {}
+            Over::CutNow { ms } => {
+                self.network.ways = [Way { is_cut: true, ..Way::default() }; 2];
+                self.after(ms, Happening::Over(Over::Ways));
+            }
             Over::CutAgain { ms, times } if times > 0 && !self.calm => {
                 let is_cut = !self.network.ways[0].is_cut;
                 self.network.ways = [Way { is_cut, ..Way::default() }; 2];
@@ -130,7 +154,7 @@ impl World {
                 self.after(ms, Happening::Over(Over::CutAgain { ms, times: times - 1 }));
             }
             Over::CutAgain { .. } => self.mend_ways(),
-            Over::WitnessAway => self.witness.is_away = false,
+            Over::WitnessAway => self.witness.is_away = self.plan.without_arbiter,
             Over::WitnessCut(index) => self.witness.is_cut[index] = false,
             Over::Disk(index) => self.servers[index].sync_ms = SYNC_MS,
             Over::Store(index) => self.servers[index].store.is_away = false,
@@ -200,7 +224,7 @@ impl World {
         self.note(|| "nothing goes wrong any more".to_owned());
         self.calm = true;
         self.mend_ways();
-        (self.witness.is_away, self.witness.is_cut) = (false, [false; 2]);
+        (self.witness.is_away, self.witness.is_cut) = (self.plan.without_arbiter, [false; 2]);
         for index in 0..2 {
             self.servers[index].sync_ms = SYNC_MS;
             self.servers[index].store.is_away = false;

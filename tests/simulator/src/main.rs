@@ -29,6 +29,9 @@ struct Args {
     seconds: u64,
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     terminals: u32,
+    /// Nobody answers the two servers: they must serve as the pair that they are.
+    #[arg(long)]
+    without_arbiter: bool,
     /// Plant this bug, by its name; the exit code is 0 if it is found.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<Planted>,
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         seed,
         seconds: args.seconds,
         terminals: args.terminals,
+        without_arbiter: args.without_arbiter,
         planted: args.planted,
         trace: args.trace,
     };
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
         if is_done {
             break;
         }
-        match World::new(plan(seed)).play() {
+        match World::play(plan(seed)) {
             Ok(report) => played.add(&report),
             Err(breach) => return broken(seed, &breach, &args),
         }
@@ -74,7 +78,8 @@ fn broken(seed: u64, breach: &Breach, args: &Args) -> ExitCode {
     if args.planted.is_some() {
         return ExitCode::SUCCESS;
     }
-    println!("again: duplex-sim --seed {seed} --seconds {} --terminals {} --trace", args.seconds, args.terminals);
+    let alone = if args.without_arbiter { " --without-arbiter" } else { "" };
+    println!("again: ./sim --seed {seed} --seconds {} --terminals {}{alone} --trace", args.seconds, args.terminals);
     ExitCode::FAILURE
 }
 

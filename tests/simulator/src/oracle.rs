@@ -116,7 +116,10 @@ impl Oracle {
         let holders: &[usize] = if both { &[0, 1] } else { &[index] };
         for holder in holders {
             if servers[*holder].holds(place.sequence) != Some(place) {
-                self.broken("P8", format!("{place} was told as stored on {holders:?}, and {:?} has not stored it", server(*holder)));
+                self.broken(
+                    "P8",
+                    format!("{place} was told as stored on {holders:?}, and {:?} has not stored it", server(*holder)),
+                );
             }
         }
         let Command { terminal, number, .. } = given.command;

@@ -16,8 +16,8 @@ pub enum Planted {
     IdsForgotten,
     /// A new run of the stream goes on with what was queued in the one before.
     QueuedOutlivesARun,
-    /// Reads leave without a frame that proves the role.
-    ReadWithoutFrame,
+    /// A read is answered at once, by a server that believes to be Main.
+    ReadPastTheGate,
     /// The applier takes what is stored for confirmed.
     AppliesUnconfirmed,
     /// The store's position is written apart from its rows, and they may be lost.
@@ -37,7 +37,7 @@ impl Planted {
         Self::SoloBeforeGrant,
         Self::IdsForgotten,
         Self::QueuedOutlivesARun,
-        Self::ReadWithoutFrame,
+        Self::ReadPastTheGate,
         Self::AppliesUnconfirmed,
         Self::PositionApartFromRows,
         Self::LeasesGoOn,

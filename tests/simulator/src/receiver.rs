@@ -167,13 +167,7 @@ impl World {
         }
     }
 
-    fn take_records(
-        &mut self,
-        index: usize,
-        link: LinkNo,
-        records: Vec<WireRecord>,
-        after: Position,
-    ) -> Result<(), LinkRefusal> {
+    fn take_records(&mut self, index: usize, link: LinkNo, records: Vec<WireRecord>, after: Position) -> Result<(), LinkRefusal> {
         let Some(taken) = self.taken(index, link) else { return Ok(()) };
         let (stream, mut end) = (taken.stream, taken.end);
         let mut batch = Vec::with_capacity(records.len());

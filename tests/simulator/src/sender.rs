@@ -36,13 +36,32 @@ pub struct Run {
 enum Phase {
     /// JournalWriter closes the hand-overs of the run before.
     Settling,
-    Apart { until: u64 },
+    Apart {
+        until: u64,
+    },
     /// Its own disk must have this, before a link is made or before the comparison with the peer's position goes on.
-    Storing { through: Sequence, link: Option<(LinkNo, Position)> },
-    Opening { link: LinkNo, until: u64 },
-    Fetching { link: LinkNo, peer: Position, until: u64 },
-    Beginning { link: LinkNo, after: Position, until: u64 },
-    Open { link: LinkNo, sent: Position },
+    Storing {
+        through: Sequence,
+        link: Option<(LinkNo, Position)>,
+    },
+    Opening {
+        link: LinkNo,
+        until: u64,
+    },
+    Fetching {
+        link: LinkNo,
+        peer: Position,
+        until: u64,
+    },
+    Beginning {
+        link: LinkNo,
+        after: Position,
+        until: u64,
+    },
+    Open {
+        link: LinkNo,
+        sent: Position,
+    },
 }
 
 /// The journal as the comparison sees it.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use duplex::config::limits;
-use duplex::handover::Waiting;
 use duplex::handover::ids::Seen;
+use duplex::handover::{Leaving, Waiting};
 use duplex::journal::{fingerprint, seal};
 use duplex::machines::failover::Rule;
 use duplex::model::{CommandRecord, Entry, Epoch, Image, Moment, Position, Sequence, SharedEntry, StreamNo};
@@ -208,13 +208,17 @@ impl Process {
         let storage = &self.storage;
         let repeated = place.is_some_and(|(_, repeated)| repeated);
         let is_proven = place.is_some() && !repeated;
-        let needs_no_frame = is_proven || planted == Some(Planted::ReadWithoutFrame);
-        let frame = (!needs_no_frame).then(|| storage.board.want_frame());
+        let frame = (!is_proven).then(|| storage.board.want_frame());
         let early = repeated && planted == Some(Planted::RepeatBeforeConfirmed);
         let rests_on = if early { Sequence(0) } else { run.last.sequence };
         let frame = if early { None } else { frame };
         let place = place.map(|(position, _)| position);
         let answer = Given { command, outcome: Some(outcome), place, repeated };
+        if place.is_none() && planted == Some(Planted::ReadPastTheGate) {
+            let left = Leaving { answer, stored_on_both: Some(true), epoch: run.epoch };
+            storage.outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(left);
+            return true;
+        }
         storage.gate.wait([Waiting { rests_on, frame, since, answer }], self.now());
         true
     }

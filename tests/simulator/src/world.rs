@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use duplex::arbiter::{Asker, CasOutcome};
 use duplex::model::{Coordination, DataId, Epoch, Heartbeat, Holder, Moment, Position, Register, ServerId};
@@ -23,6 +24,8 @@ pub struct Plan {
     /// Simulated seconds in which things go wrong. Afterwards nothing does, and all must come to rest.
     pub seconds: u64,
     pub terminals: u32,
+    /// It never answers anybody: the two servers have only each other.
+    pub without_arbiter: bool,
     pub planted: Option<Planted>,
     /// Every happening is printed.
     pub trace: bool,
@@ -32,18 +35,33 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum Happening {
     /// A run of a server hears something; if that run is over, nobody does.
-    Told { server: usize, run: u64, news: News },
+    Told {
+        server: usize,
+        run: u64,
+        news: News,
+    },
     /// A question has come to the arbiter.
     Asked(Ask),
-    Sends { terminal: u32 },
+    Sends {
+        terminal: u32,
+    },
     Answered(Answer),
     /// The terminal has waited long enough.
-    Waited { terminal: u32, number: u32, tries: u32 },
+    Waited {
+        terminal: u32,
+        number: u32,
+        tries: u32,
+    },
     Fault(Fault),
     /// The end of a fault that lasts.
     Over(Over),
-    Start { server: usize },
-    Thaw { server: usize, run: u64 },
+    Start {
+        server: usize,
+    },
+    Thaw {
+        server: usize,
+        run: u64,
+    },
     Look,
 }
 
@@ -58,20 +76,41 @@ pub enum News {
     RefreshDue,
     Heard(Heartbeat),
     /// The life line to that run of the peer closed, and nobody listens there any more.
-    Died { run: u64 },
+    Died {
+        run: u64,
+    },
     /// The coordination file is written.
     Noted,
-    Arbiter { number: u64, asker: Asker, answer: Reply },
+    Arbiter {
+        number: u64,
+        asker: Asker,
+        answer: Reply,
+    },
     /// Nobody waits for that answer any longer.
-    AskLate { number: u64 },
-    CompareLate { number: u64 },
-    SwitchLate { number: u64 },
-    DrainLook { number: u64 },
+    AskLate {
+        number: u64,
+    },
+    CompareLate {
+        number: u64,
+    },
+    SwitchLate {
+        number: u64,
+    },
+    DrainLook {
+        number: u64,
+    },
     /// The journal's disk has done what it was told.
-    DiskDone { number: u64 },
+    DiskDone {
+        number: u64,
+    },
     Applied,
-    Frame { link: LinkNo, frame: Frame },
-    LinkEnded { link: LinkNo },
+    Frame {
+        link: LinkNo,
+        frame: Frame,
+    },
+    LinkEnded {
+        link: LinkNo,
+    },
     Command(Command),
     Storage(Box<crate::process::Order>),
 }
@@ -112,6 +151,8 @@ pub struct World {
     pub report: Report,
     /// Nothing goes wrong any more.
     pub calm: bool,
+    /// Some worlds are wild, in others a pair has its peace between two faults.
+    pub pace: u64,
     queue: BTreeMap<(u64, u64), Happening>,
     queued: u64,
 }
@@ -128,7 +169,7 @@ const REST_MS: u64 = 120_000;
 const AT_REST_MS: u64 = 1_000;
 
 impl World {
-    pub fn new(plan: Plan) -> Self {
+    fn new(plan: Plan) -> Self {
         let data_ids = [DataId([1; 16]), DataId([2; 16])];
         let holder = Holder::Pair { main: ServerId::A };
         let first = Register { epoch: Epoch(1), holder, data_ids, recorded: Position::GENESIS };
@@ -139,11 +180,12 @@ impl World {
             now: BEGINNING,
             servers,
             network: Network::default(),
-            witness: Witness::new(first),
+            witness: Witness::new(first, plan.without_arbiter),
             terminals: Terminals::new(plan.terminals),
             oracle: Oracle::default(),
             report: Report::default(),
             calm: false,
+            pace: 1 + dice.roll(5),
             queue: BTreeMap::new(),
             queued: 0,
             dice,
@@ -197,8 +239,13 @@ impl World {
     /// Plays the plan to its end.
     ///
     /// # Errors
-    /// The first [`Breach`] of a promise.
-    pub fn play(mut self) -> Result<Report, Breach> {
+    /// The first [`Breach`] of a promise; an assertion of the code that runs is one.
+    pub fn play(plan: Plan) -> Result<Report, Breach> {
+        let played = catch_unwind(AssertUnwindSafe(|| Self::new(plan).go()));
+        played.unwrap_or_else(|_| Err(Breach::new("assertion", "the code that runs panicked; see above".to_owned())))
+    }
+
+    fn go(mut self) -> Result<Report, Breach> {
         let faults_end = BEGINNING + self.plan.seconds * 1_000;
         let mut rest_since = None;
         while let Some(((at, order), what)) = self.queue.pop_first() {

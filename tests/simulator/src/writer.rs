@@ -31,8 +31,15 @@ enum Busy {
 #[derive(Clone, Copy, Debug)]
 pub enum Job {
     /// A new run of this server's own stream begins, or of the one that came over a link.
-    Begin { stream: StreamNo, link: Option<LinkNo> },
-    Cut { stream: StreamNo, to: Position, link: LinkNo },
+    Begin {
+        stream: StreamNo,
+        link: Option<LinkNo>,
+    },
+    Cut {
+        stream: StreamNo,
+        to: Position,
+        link: LinkNo,
+    },
 }
 
 impl Writer {
@@ -58,11 +65,13 @@ impl World {
     /// Begins whatever is to be done next, if the disk is free.
     pub fn write(&mut self, index: usize) {
         let (now, early) = (self.moment(), self.is_planted(Planted::StoredBeforeSync));
-        let Some(process) = self.servers[index].process.as_mut() else { return };
+        let own = &mut self.servers[index];
+        let Some(process) = own.process.as_mut() else { return };
         let (writer, storage) = (&mut process.writer, &process.storage);
         if writer.busy.is_some() {
             return;
         }
+        let mut left: Vec<Position> = Vec::new();
         if let Some(job) = writer.jobs.pop_front() {
             writer.busy = Some(Busy::Job(job));
         } else {
@@ -77,16 +86,23 @@ impl World {
                 storage.board.set_stored(last.position);
                 storage.gate.pass(now);
             }
-            writer.busy = Some(Busy::Group(entries.iter().map(|entry| entry.position).collect()));
+            let group: Vec<Position> = entries.iter().map(|entry| entry.position).collect();
+            // A segment that was left is synced.
+            let stored = writer.journal.stored().sequence;
+            left = group.iter().copied().filter(|position| position.sequence <= stored).collect();
+            writer.busy = Some(Busy::Group(group));
         }
         writer.number += 1;
         let number = writer.number;
+        own.promise(left);
         let ms = self.sync_ms(index);
         self.tell_after(ms, index, News::DiskDone { number });
     }
 
     pub fn disk_done(&mut self, index: usize, number: u64) {
-        let Some(process) = self.servers[index].process.as_mut().filter(|process| process.writer.number == number) else { return };
+        let Some(process) = self.servers[index].process.as_mut().filter(|process| process.writer.number == number) else {
+            return;
+        };
         match process.writer.busy.take() {
             None => {}
             Some(Busy::Group(group)) => self.synced(index, group),
