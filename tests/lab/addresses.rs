@@ -1,6 +1,7 @@
 //! Service addresses: removed behind the server's back, claimed by a third machine, held on by a frozen server; in IPv4 and IPv6.
 
 use std::{
+    fs,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use duplex::{
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     RATE, SOME,
@@ -148,6 +150,9 @@ fn an_address_that_a_printer_has_is_not_taken_at_the_start_and_is_as_soon_as_the
     let main = pair.serving().expect("a pair has a main server");
     until("status names the printer", TAKEOVER_LIMIT, || conflicts(&pair, main) == json!([printers_mac]));
     assert!(pair.servers[main].has_said("a third machine has the address"));
+    until("it says why it is not reached", TAKEOVER_LIMIT, || {
+        pair.status(main)["sentence"]["en"] == "Another device uses the service address"
+    });
     // Longer than a server with a bad cable stays main.
     let begun = Instant::now();
     until("a round of probes is over", TAKEOVER_LIMIT, || begun.elapsed() > Duration::from_secs(4));
@@ -222,4 +227,24 @@ fn clients_that_hear_nothing_at_first_move_by_a_later_announcement() {
     assert!(told.contains(&old), "it sent nothing, and heard nothing: {told}");
     pair.lab.let_through(CLIENT, true);
     until("a later announcement moves it", 2 * BACK_LIMIT, || pair.client().neighbour(MAIN_ADDRESS).contains(&new));
+}
+
+/// Its life begins anew in a server that is in service: nothing is asked for then.
+#[test]
+fn an_address_keeper_that_fails_takes_its_addresses_again_without_asking_who_has_them() {
+    let files = TempDir::new().expect("there is room for files");
+    let now = files.path().join("now");
+    let fault = format!("address-keeper/keep:1@{}", now.display());
+    let (mut pair, mut teller, mut load) = under_load(Pair::of(Site { faults: [Some(fault), None], ..Site::default() }), RATE);
+    let taken = |pair: &Pair| {
+        let words = format!("took the address, actor: address-keeper, address: {MAIN_ADDRESS}");
+        [HALL_1, HALL_2].map(|server| pair.servers[server].words().matches(&words).count()).iter().sum::<usize>()
+    };
+    let before = taken(&pair);
+    fs::write(&now, "").expect("there is room for files");
+    until("it has failed, and the address is taken again", BACK_LIMIT, || taken(&pair) > before);
+    pair.wait_for_pair();
+    load.wait_for_answers(SOME);
+    load.stop();
+    judge(&mut pair, &mut teller);
 }

@@ -362,7 +362,8 @@ fn start_witness(lab: &Lab, directory: &Path) -> Process {
 
 fn start_server(lab: &Lab, directory: &Path, server: usize, fault: Option<&str>) -> Process {
     let mut command = program(lab.machine(SERVERS[server]));
-    command.envs(fault.map(|fault| ("DUPLEX_FAULT", fault)));
+    // A debug build takes longer for a backtrace than a lease lasts.
+    command.envs(fault.map(|fault| ("DUPLEX_FAULT", fault))).env("RUST_BACKTRACE", "0");
     command.arg("serve").arg("--config").arg(config_file(directory, server));
     Process::start(SERVERS[server], directory.join(format!("{}.log", SERVERS[server])), command)
 }

@@ -75,8 +75,10 @@ impl Keeping {
             occupancy.heard(mac.0);
         }
         let Some(index) = self.held.iter().position(|held| held.address == address) else { return };
-        let is_peer = self.shown.peer_mac() == Some(mac.0);
+        let peer = self.shown.peer_mac();
+        let is_peer = peer == Some(mac.0);
         if said == Said::Mine
+            && (is_peer || peer.is_none())
             && let Some(until) = self.held[index].yielded_until.as_mut()
         {
             *until = Instant::now();
