@@ -16,7 +16,7 @@ pub struct Patience {
 /// What is known of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody has answered yet.
+    /// The round is not over.
     Asking,
     /// Nobody has it, or only the peer: between the two, grants and leases decide.
     Free,
@@ -30,15 +30,21 @@ pub struct Occupancy {
     patience: Patience,
     sent: u32,
     next: Moment,
-    owners: Vec<[u8; 6]>,
+    stations: Vec<Heard>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    station: [u8; 6],
+    has_it: bool,
 }
 
 /// A segment on which more stations answer for one address is told of these, and of the others as soon as they are gone.
-const OWNERS_MAX: usize = 4;
+const STATIONS_MAX: usize = 4;
 
 impl Occupancy {
     pub fn new(patience: Patience, now: Moment) -> Self {
-        Self { patience, sent: 0, next: now, owners: Vec::new() }
+        Self { patience, sent: 0, next: now, stations: Vec::new() }
     }
 
     /// Whether a probe is to be sent now. The round after one that found an owner begins with it.
@@ -48,7 +54,7 @@ impl Occupancy {
         }
         if self.sent == self.patience.probes {
             self.sent = 0;
-            self.owners.clear();
+            self.stations.clear();
         }
         true
     }
@@ -64,10 +70,11 @@ impl Occupancy {
         self.next = now.plus(self.patience.spacing_ms);
     }
 
-    /// A station said that the address is its own, or that it is about to take it.
-    pub fn heard(&mut self, station: [u8; 6]) {
-        if !self.owners.contains(&station) && self.owners.len() < OWNERS_MAX {
-            self.owners.push(station);
+    /// A station said that it has the address, or that it is about to take it.
+    pub fn heard(&mut self, station: [u8; 6], has_it: bool) {
+        let heard = Heard { station, has_it };
+        if !self.stations.contains(&heard) && self.stations.len() < STATIONS_MAX {
+            self.stations.push(heard);
         }
     }
 
@@ -83,15 +90,18 @@ impl Occupancy {
     /// `peer` is the peer's hardware address, where it is known.
     pub fn verdict(&self, now: Moment, peer: Option<[u8; 6]>) -> Verdict {
         let has_asked = self.sent == self.patience.probes && now >= self.next;
+        let peer_has_it = self.stations.iter().any(|heard| heard.has_it && Some(heard.station) == peer);
         match self.foreign(peer) {
-            Some(station) => Verdict::Taken(station),
-            None if has_asked || !self.owners.is_empty() => Verdict::Free,
-            None => Verdict::Asking,
+            // Until the round is over it may turn out to be the peer's, whose heartbeats tell its address.
+            Some(station) if has_asked => Verdict::Taken(station),
+            None if has_asked || peer_has_it => Verdict::Free,
+            Some(_) | None => Verdict::Asking,
         }
     }
 
+    /// Also who is only about to take it: the two would meet there.
     fn foreign(&self, peer: Option<[u8; 6]>) -> Option<[u8; 6]> {
-        self.owners.iter().copied().find(|owner| Some(*owner) != peer)
+        self.stations.iter().map(|heard| heard.station).find(|station| Some(*station) != peer)
     }
 }
 
@@ -126,14 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn a_third_machine_is_named_at_once_and_asked_again_until_it_is_gone() {
+    fn a_third_machine_is_named_after_a_round_and_asked_again_until_it_is_gone() {
         let mut address = Occupancy::new(PATIENCE, START);
-        assert!(address.wants_probe(START, None));
-        address.probed(START);
-        address.heard(PRINTER);
-        assert_eq!(address.verdict(START.plus(1), Some(PEER)), Verdict::Taken(PRINTER));
-        // The rest of this round, a pause, and the next round, which nobody answers.
-        assert_eq!(asked(&mut address, Some(PEER), 4_000), [500, 1_000, 2_500, 3_000, 3_500]);
+        address.heard(PRINTER, true);
+        address.heard(PEER, true);
+        assert_eq!(asked(&mut address, Some(PEER), 2_400), [0, 500, 1_000]);
+        assert_eq!(address.verdict(START.plus(1_499), Some(PEER)), Verdict::Asking);
+        assert_eq!(address.verdict(START.plus(1_500), Some(PEER)), Verdict::Taken(PRINTER));
+        // After a pause the next round, which nobody answers.
+        assert_eq!(asked(&mut address, Some(PEER), 4_000), [2_500, 3_000, 3_500]);
         assert_eq!(address.verdict(START.plus(3_999), Some(PEER)), Verdict::Asking);
         assert_eq!(address.verdict(START.plus(4_000), Some(PEER)), Verdict::Free);
     }
@@ -141,11 +152,19 @@ mod tests {
     #[test]
     fn the_peers_answer_makes_an_address_free_as_soon_as_it_is_known_for_the_peers() {
         let mut address = Occupancy::new(PATIENCE, START);
-        address.heard(PEER);
-        assert_eq!(address.verdict(START, None), Verdict::Taken(PEER));
+        address.heard(PEER, true);
+        assert_eq!(address.verdict(START, None), Verdict::Asking);
         assert_eq!(address.verdict(START, Some(PEER)), Verdict::Free);
-        address.heard(PRINTER);
-        assert_eq!(address.verdict(START, Some(PEER)), Verdict::Taken(PRINTER));
+    }
+
+    #[test]
+    fn a_peer_that_asks_as_well_has_not_got_the_address_and_a_stranger_that_asks_is_not_to_be_met() {
+        let mut address = Occupancy::new(PATIENCE, START);
+        address.heard(PEER, false);
+        assert_eq!(address.verdict(START.plus(1), Some(PEER)), Verdict::Asking, "the others have their time to answer");
+        address.heard(PRINTER, false);
+        asked(&mut address, Some(PEER), 1_000);
+        assert_eq!(address.verdict(START.plus(1_500), Some(PEER)), Verdict::Taken(PRINTER));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Keeping {
         self.neighbours.heard(sighting);
         let Sighting { mac, address, said, to_everybody } = *sighting;
         for (_, occupancy) in self.occupancies.iter_mut().filter(|(known, _)| *known == address) {
-            occupancy.heard(mac.0);
+            occupancy.heard(mac.0, said == Said::Mine);
         }
         let Some(index) = self.held.iter().position(|held| held.address == address) else { return };
         let peer = self.shown.peer_mac();
