@@ -3,20 +3,23 @@
 //! `duplex init` writes files that explain themselves; an unknown key is an error that names it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ServerId;
 
+mod addresses;
 mod kinds;
 pub mod limits;
 mod lines;
+mod one_or_more;
 mod timing;
 
 pub use kinds::{Addresses, Arbiter};
 pub use lines::unusable;
+pub use one_or_more::OneOrMore;
 pub use timing::Timing;
 
 use lines::{Refusal, one_line, refuse};
@@ -208,7 +211,7 @@ impl Config {
     fn validate(&self) -> Result<(), Refusal> {
         self.validate_names()?;
         self.validate_paths()?;
-        self.validate_addresses()?;
+        addresses::validate(self)?;
         self.timing.validate()
     }
 
@@ -254,33 +257,6 @@ impl Config {
             Some(path) => refuse("peer.heartbeats", format!("{} is both ends of a path", path.local)),
             None => Ok(()),
         }
-    }
-
-    fn validate_addresses(&self) -> Result<(), Refusal> {
-        let Addresses::Alias { interface, main, sub, gateway } = &self.addresses else { return Ok(()) };
-        if main == sub {
-            return refuse("addresses.sub", format!("{sub} is also addresses.main; the pair needs two service addresses"));
-        }
-        if interface.is_empty() || interface.len() > limits::INTERFACE_NAME_LEN_MAX {
-            return refuse("addresses.interface", format!("{interface:?} is not an interface name"));
-        }
-        if gateway.is_some_and(|gateway| gateway == *main || gateway == *sub) {
-            return refuse("addresses.gateway", "is one of the pair's own service addresses".into());
-        }
-        for (key, address) in [("addresses.main", main), ("addresses.sub", sub)] {
-            if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
-                return refuse(key, format!("{address} cannot be a service address"));
-            }
-            for own in [self.peer.listen.ip(), self.peer.address.ip()] {
-                if own == IpAddr::V4(*address) {
-                    return refuse(
-                        key,
-                        format!("{address} is a server's own fixed address; a service address must be free to move"),
-                    );
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -335,7 +311,7 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("local = \"10.0.0.1:7401\"", "local = 7", "line 10: peer.heartbeats[0].local: invalid type"),
             ("kind = \"witness\"", "kind = \"jury\"", "line 12: arbiter.kind: unknown variant"),
             ("10.0.0.3:7410", "10.0.0.3", "line 13: arbiter.address: invalid socket address"),
-            ("main = \"10.0.0.100\"", "main = \"10.0.0.300\"", "line 17: addresses.main: invalid IPv4 address"),
+            ("main = \"10.0.0.100\"", "main = \"10.0.0.300\"", "line 17: addresses.main: invalid IP address"),
             ("interface = \"eth0\"", "nic = \"eth0\"", "line 16: addresses.nic: unknown field"),
             ("interface = \"eth0\"", "", "line 14: addresses: manage = \"alias\" needs interface"),
             ("manage = \"alias\"", "manage = \"none\"", "line 14: addresses: manage = \"none\" takes no interface"),
@@ -345,7 +321,11 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("[http]", "[timing]\nlease_ms = 200\nsilence_ms = 299\n[http]", "line 23: timing.silence_ms: must be 300"),
             ("sub = \"10.0.0.101\"", "sub = \"10.0.0.2\"", "line 18: addresses.sub: 10.0.0.2 is a server's own"),
             ("\"hall-2\"]", "\"hall-2\", \"hall-3\"]", "line 4: server.pair: names 3 servers"),
-            ("sub = \"10.0.0.101\"", "sub = \"10.0.0.101\"\ngateway = \"10.0.0.101\"", "line 19: addresses.gateway: is one"),
+            (
+                "sub = \"10.0.0.101\"",
+                "sub = \"10.0.0.101\"\ngateway = \"10.0.0.101\"",
+                "line 19: addresses.gateway: 10.0.0.101 is one",
+            ),
             (
                 "[{ local",
                 "[{ local = \"10.0.0.1:7401\", peer = \"10.0.0.4:7401\" }, { local",

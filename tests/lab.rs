@@ -2,6 +2,8 @@
 //! proves P1, P2, P3, P6 and P7. Needs root and iproute2; fails loudly without them.
 #![allow(clippy::unwrap_used, reason = "a test that fails may stop there")]
 
+#[path = "lab/addresses.rs"]
+mod addresses;
 #[path = "lab/analysis.rs"]
 mod analysis;
 #[path = "lab/cables.rs"]

@@ -2,24 +2,31 @@
 //! test. Needs root.
 #![allow(clippy::unwrap_used, reason = "a test that fails may stop there")]
 
+#[path = "network/interfaces.rs"]
+mod interfaces;
+#[path = "network/ipv6.rs"]
+mod ipv6;
 #[path = "support/netns.rs"]
 mod netns;
+#[path = "network/strangers.rs"]
+mod strangers;
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use duplex::network::{
-    AddressNews, Aliases, ArpFrame, ArpPort, Mac, Neighbours, NetworkError, Occupancy, Operation, PROBE_COUNT, probe_free,
-    watch_addresses,
+    AddressNews, Aliases, ArpFrame, ArpPort, Mac, Neighbours, NetworkError, Operation, Sighting, watch_addresses,
 };
 use netns::{INTERFACE, Lab, LabBox, stay_on_one_processor};
 use tokio::time::timeout;
 
 const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The same, as whoever deals in both kinds knows it.
+const ALIAS: IpAddr = IpAddr::V4(SERVICE);
 const LABEL: &str = "eth0:main";
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The kernel looks for aged addresses once a second at most.
@@ -27,8 +34,6 @@ const KERNEL_SLACK: Duration = Duration::from_millis(1_100);
 const LONG: Duration = Duration::from_secs(60);
 /// For what happens within milliseconds; a busy machine may need longer.
 const SOON: Duration = Duration::from_secs(10);
-/// Between probes: the answer of a box in the same machine takes microseconds.
-const SPACING: Duration = Duration::from_millis(100);
 
 fn lab() -> Lab {
     Lab::new(&["main", "sub", "client"])
@@ -40,7 +45,11 @@ fn mac_of(machine: &LabBox) -> Mac {
 
 /// Lets the box hold the service address, as if it had won it.
 fn hold_service_address(machine: &LabBox) {
-    machine.run(async || Aliases::open()?.add_or_refresh(INTERFACE, SERVICE, LONG, LABEL).await).expect("the alias is added");
+    hold(machine, ALIAS);
+}
+
+fn hold(machine: &LabBox, address: IpAddr) {
+    machine.run(async || Aliases::open()?.add_or_refresh(INTERFACE, address, LONG, LABEL).await).expect("the alias is added");
 }
 
 /// The frames that `observer` hears until `enough` are heard, while `act` goes on.
@@ -66,9 +75,13 @@ fn heard_by(observer: &LabBox, enough: impl Fn(&[ArpFrame]) -> bool + Send, act:
 
 /// Waits until the box believes that the service address is at `mac`.
 fn wait_for_neighbour(machine: &LabBox, mac: Mac) {
+    wait_for_entry(machine, ALIAS, mac);
+}
+
+fn wait_for_entry(machine: &LabBox, address: IpAddr, mac: Mac) {
     let begin = Instant::now();
-    while !machine.neighbour(SERVICE).contains(&mac.to_string()) {
-        assert!(begin.elapsed() < SOON, "the entry is still {}", machine.neighbour(SERVICE));
+    while !machine.neighbour(address).contains(&mac.to_string()) {
+        assert!(begin.elapsed() < SOON, "the entry is still {}", machine.neighbour(address));
     }
 }
 
@@ -89,10 +102,12 @@ fn the_list_says_of_each_address_what_ip_says() {
     let lab = lab();
     let main = lab.machine("main");
     hold_service_address(main);
-    let list = main.run(async || Aliases::open()?.list(INTERFACE).await).expect("a list");
+    let mut list = main.run(async || Aliases::open()?.list(INTERFACE).await).expect("a list");
+    list.retain(|held| held.address.is_ipv4());
     let [fixed, alias] = list.as_slice() else { panic!("two addresses: {list:?}") };
-    assert_eq!((fixed.address, fixed.prefix_len, fixed.prefix_route, fixed.expires_in), (main.address, 24, true, None));
-    assert_eq!((alias.address, alias.prefix_len, alias.prefix_route), (SERVICE, 32, false));
+    let fixed_ip = IpAddr::V4(main.address);
+    assert_eq!((fixed.address, fixed.prefix_len, fixed.prefix_route, fixed.expires_in), (fixed_ip, 24, true, None));
+    assert_eq!((alias.address, alias.prefix_len, alias.prefix_route), (ALIAS, 32, false));
     assert_eq!(alias.label, LABEL);
     assert!(alias.expires_in.is_some_and(|rest| rest <= LONG && rest > LONG - SOON));
 }
@@ -103,14 +118,14 @@ fn without_refresh_the_kernel_removes_an_alias_when_its_latest_lifetime_ends() {
     lab.machine("main").run(async || {
         let (aliases, mut news) = (Aliases::open().unwrap(), watch_addresses().unwrap());
         stay_on_one_processor();
-        aliases.add_or_refresh(INTERFACE, SERVICE, LONG, LABEL).await.unwrap();
-        aliases.add_or_refresh(INTERFACE, SERVICE, SHORTEST, LABEL).await.unwrap();
+        aliases.add_or_refresh(INTERFACE, ALIAS, LONG, LABEL).await.unwrap();
+        aliases.add_or_refresh(INTERFACE, ALIAS, SHORTEST, LABEL).await.unwrap();
         let begin = Instant::now();
         // Asking without a pause keeps the processor awake, which the kernel would not wake to look for aged addresses.
-        while aliases.holds(INTERFACE, SERVICE).await.unwrap() {
+        while aliases.holds(INTERFACE, ALIAS).await.unwrap() {
             assert!(begin.elapsed() < SHORTEST + KERNEL_SLACK, "it is still there");
         }
-        assert_eq!(news.recv().await, Some(AddressNews::Removed { address: SERVICE }));
+        assert_eq!(news.recv().await, Some(AddressNews::Removed { address: ALIAS }));
     });
 }
 
@@ -119,10 +134,10 @@ fn refreshing_keeps_an_alias_beyond_its_first_lifetime() {
     let lab = lab();
     lab.machine("main").run(async || {
         let (aliases, mut news) = (Aliases::open().unwrap(), watch_addresses().unwrap());
-        aliases.add_or_refresh(INTERFACE, SERVICE, SHORTEST, LABEL).await.unwrap();
-        aliases.add_or_refresh(INTERFACE, SERVICE, LONG, LABEL).await.unwrap();
+        aliases.add_or_refresh(INTERFACE, ALIAS, SHORTEST, LABEL).await.unwrap();
+        aliases.add_or_refresh(INTERFACE, ALIAS, LONG, LABEL).await.unwrap();
         timeout(SHORTEST + KERNEL_SLACK, news.recv()).await.expect_err("nothing was removed");
-        assert!(aliases.holds(INTERFACE, SERVICE).await.unwrap());
+        assert!(aliases.holds(INTERFACE, ALIAS).await.unwrap());
     });
 }
 
@@ -131,12 +146,12 @@ fn removing_an_alias_that_is_gone_already_succeeds() {
     let lab = lab();
     lab.machine("main").run(async || {
         let aliases = Aliases::open().unwrap();
-        aliases.add_or_refresh(INTERFACE, SERVICE, LONG, LABEL).await.unwrap();
+        aliases.add_or_refresh(INTERFACE, ALIAS, LONG, LABEL).await.unwrap();
         for _ in 0..2 {
-            aliases.remove(INTERFACE, SERVICE).await.unwrap();
-            assert!(!aliases.holds(INTERFACE, SERVICE).await.unwrap());
+            aliases.remove(INTERFACE, ALIAS).await.unwrap();
+            assert!(!aliases.holds(INTERFACE, ALIAS).await.unwrap());
         }
-        aliases.remove("eth9", SERVICE).await.expect("an interface that is gone holds nothing");
+        aliases.remove("eth9", ALIAS).await.expect("an interface that is gone holds nothing");
     });
 }
 
@@ -146,9 +161,10 @@ fn an_address_that_somebody_added_with_a_wider_prefix_is_removed_too() {
     let main = lab.machine("main");
     hold_service_address(main);
     main.ip("address add 10.77.0.1/24 dev eth0");
-    main.run(async || Aliases::open()?.remove(INTERFACE, SERVICE).await).unwrap();
+    main.run(async || Aliases::open()?.remove(INTERFACE, ALIAS).await).unwrap();
     let left = main.run(async || Aliases::open()?.list(INTERFACE).await).unwrap();
-    assert_eq!(left.iter().map(|held| held.address).collect::<Vec<_>>(), [main.address]);
+    let left: Vec<_> = left.iter().map(|held| held.address).filter(IpAddr::is_ipv4).collect();
+    assert_eq!(left, [IpAddr::V4(main.address)]);
 }
 
 #[test]
@@ -157,7 +173,7 @@ fn an_alias_survives_the_removal_of_its_subnets_first_address() {
     let main = lab.machine("main");
     hold_service_address(main);
     main.ip("address delete 10.77.0.11/24 dev eth0");
-    assert!(main.run(async || Aliases::open()?.holds(INTERFACE, SERVICE).await).unwrap());
+    assert!(main.run(async || Aliases::open()?.holds(INTERFACE, ALIAS).await).unwrap());
 }
 
 #[test]
@@ -169,7 +185,7 @@ fn a_removal_by_hand_is_told_at_once() {
         let mut news = watch_addresses().unwrap();
         main.ip("address delete 10.77.0.1/32 dev eth0");
         let told = timeout(Duration::from_secs(1), news.recv()).await.expect("within a second");
-        assert_eq!(told, Some(AddressNews::Removed { address: SERVICE }));
+        assert_eq!(told, Some(AddressNews::Removed { address: ALIAS }));
     });
 }
 
@@ -212,11 +228,11 @@ fn news_that_nobody_reads_are_dropped_beyond_the_limit() {
     lab.machine("main").run(async || {
         let (aliases, mut news) = (Aliases::open().unwrap(), watch_addresses().unwrap());
         for _ in 0..2 * duplex::network::NEWS_LEN_MAX {
-            aliases.add_or_refresh(INTERFACE, SERVICE, LONG, LABEL).await.unwrap();
-            aliases.remove(INTERFACE, SERVICE).await.unwrap();
+            aliases.add_or_refresh(INTERFACE, ALIAS, LONG, LABEL).await.unwrap();
+            aliases.remove(INTERFACE, ALIAS).await.unwrap();
         }
         assert_eq!(news.len(), duplex::network::NEWS_LEN_MAX);
-        assert_eq!(news.recv().await, Some(AddressNews::Removed { address: SERVICE }));
+        assert_eq!(news.recv().await, Some(AddressNews::Removed { address: ALIAS }));
     });
 }
 
@@ -235,9 +251,9 @@ fn errors_name_the_interface_and_the_address() {
     let lab = lab();
     lab.machine("main").run(async || {
         let aliases = Aliases::open().unwrap();
-        let missing = aliases.add_or_refresh("eth9", SERVICE, LONG, LABEL).await.unwrap_err();
+        let missing = aliases.add_or_refresh("eth9", ALIAS, LONG, LABEL).await.unwrap_err();
         assert_eq!(missing.to_string(), "there is no interface eth9");
-        let too_long = aliases.add_or_refresh(INTERFACE, SERVICE, 2 * LONG, LABEL).await.unwrap_err();
+        let too_long = aliases.add_or_refresh(INTERFACE, ALIAS, 2 * LONG, LABEL).await.unwrap_err();
         assert_eq!(too_long.to_string(), "cannot hold 10.77.0.1 on eth0: the lifetime 120s is not within 1 s and 60s");
         assert!(matches!(ArpPort::open("eth9"), Err(NetworkError::NoInterface { interface }) if interface == "eth9"));
         assert!(matches!(ArpPort::open("lo"), Err(NetworkError::NotEthernet { interface }) if interface == "lo"));
@@ -300,56 +316,8 @@ fn who_asks_for_an_address_is_remembered_as_a_neighbour() {
     hold_service_address(main);
     let heard = heard_by(lab.machine("sub"), |frames| !frames.is_empty(), || client.talk_to(SERVICE));
     let mut neighbours = Neighbours::new();
-    heard.iter().for_each(|frame| neighbours.heard(frame));
-    assert_eq!(neighbours.iter().collect::<Vec<_>>(), [(client.address, mac_of(client))]);
-}
-
-#[test]
-fn probing_names_the_mac_of_the_owner_and_calls_an_unused_address_free() {
-    let lab = lab();
-    let main = lab.machine("main");
-    hold_service_address(main);
-    lab.machine("sub").run(async || {
-        let port = ArpPort::open(INTERFACE).unwrap();
-        let taken = probe_free(&port, SERVICE, PROBE_COUNT, SPACING).await.unwrap();
-        assert_eq!(taken, Occupancy::TakenBy(mac_of(main)));
-        let unused = Ipv4Addr::new(10, 77, 0, 2);
-        assert_eq!(probe_free(&port, unused, PROBE_COUNT, SPACING).await.unwrap(), Occupancy::Free);
-    });
-}
-
-#[test]
-fn a_probe_by_somebody_else_at_the_same_time_counts_as_taken() {
-    let lab = lab();
-    let (main, sub) = (lab.machine("main"), lab.machine("sub"));
-    let probing = async || probe_free(&ArpPort::open(INTERFACE)?, SERVICE, PROBE_COUNT, SOON).await;
-    let seen_by_main = thread::scope(|scope| {
-        let mut main_probes = None;
-        heard_by(
-            sub,
-            |frames| frames.iter().any(|frame| frame.probes(SERVICE)),
-            || main_probes = Some(scope.spawn(|| main.run(probing))),
-        );
-        sub.run(async || ArpPort::open(INTERFACE)?.probe(SERVICE)).unwrap();
-        main_probes.expect("it was started").join().expect("it ends")
-    });
-    assert_eq!(seen_by_main.unwrap(), Occupancy::TakenBy(mac_of(sub)));
-}
-
-#[test]
-fn a_stranger_who_announces_our_address_is_sighted_with_its_mac() {
-    let lab = lab();
-    let (main, client) = (lab.machine("main"), lab.machine("client"));
-    hold_service_address(main);
-    let heard = heard_by(
-        main,
-        |frames| frames.iter().any(|frame| frame.claims(SERVICE)),
-        || {
-            client.run(async || ArpPort::open(INTERFACE)?.announce(SERVICE)).unwrap();
-        },
-    );
-    let claim = heard.iter().find(|frame| frame.claims(SERVICE)).expect("it was waited for");
-    assert_eq!(claim.sender_mac, mac_of(client));
+    heard.iter().for_each(|frame| neighbours.heard(&Sighting::from(frame)));
+    assert_eq!(neighbours.ipv4().collect::<Vec<_>>(), [(client.address, mac_of(client))]);
 }
 
 #[test]

@@ -214,7 +214,9 @@ impl Round {
         };
         let (from, boot, stored) = (self.settings.me, self.settings.boot, self.board.stored());
         let complaints = self.relief.complaints();
-        let beat = Heartbeat { from, boot, number, echo: self.hearing.echo(), grants_lease, standing, stored, complaints };
+        let service_mac = self.shown.service_mac();
+        let echo = self.hearing.echo();
+        let beat = Heartbeat { from, boot, number, echo, grants_lease, standing, stored, complaints, service_mac };
         let sent = self.paths.send_to_all(&encode(&beat, &self.settings.key));
         self.metrics.heartbeats.sent.inc_by(sent);
     }
@@ -225,6 +227,7 @@ impl Round {
         }
         (self.peer_stored, self.peer_complaints) = (beat.stored, beat.complaints);
         self.board.set_peer_said(beat.stored);
+        self.shown.set_peer_mac(beat.service_mac);
         let events = self.watching.health.borrow_mut().heard(clock::now(), beat);
         self.board.set_lease_until(self.watching.health.borrow().lease_until());
         tell(&self.coordinator, &self.shown, events);

@@ -4,7 +4,7 @@
 //! the keys of terminals and staff, `config_text` explains the two configuration files, `write` makes the files.
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -49,15 +49,15 @@ pub struct Args {
     /// Interface that carries the service addresses. Without it addresses are not moved (trials on one machine).
     #[arg(long, value_name = "NAME", requires_all = ["main_address", "sub_address"])]
     pub interface: Option<String>,
-    /// Service address of Main.
-    #[arg(long, value_name = "ADDRESS", requires = "interface")]
-    pub main_address: Option<Ipv4Addr>,
-    /// Service address of Sub.
-    #[arg(long, value_name = "ADDRESS", requires = "interface")]
-    pub sub_address: Option<Ipv4Addr>,
-    /// Default gateway, told about every takeover.
-    #[arg(long, value_name = "ADDRESS", requires = "interface")]
-    pub gateway: Option<Ipv4Addr>,
+    /// Service address of Main; several, separated by commas: in IPv4 and IPv6, say.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', requires = "interface")]
+    pub main_address: Vec<IpAddr>,
+    /// Service address of Sub; several as for Main.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', requires = "interface")]
+    pub sub_address: Vec<IpAddr>,
+    /// Default gateway, told about every takeover; of IPv6 its own.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', requires = "interface")]
+    pub gateway: Vec<IpAddr>,
     /// Where the servers keep journal and store: each below DIR/NAME. Default: `NAME/data` below --out.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

@@ -58,6 +58,8 @@ pub struct Status {
     pub colour: String,
     /// Service addresses that it holds.
     pub addresses: Vec<String>,
+    /// Third machines that claim service addresses.
+    pub conflicts: Vec<String>,
     pub peer: Peer,
     pub arbiter: Arbiter,
     pub last_takeover: Option<Takeover>,
@@ -252,6 +254,9 @@ fn write_status(text: &mut String, status: &Status) {
         say(format!("  refuses the other server's stream: {code}"));
     }
     say(format!("  service addresses held: {addresses}"));
+    for station in &status.conflicts {
+        say(format!("  another machine claims a service address: {station}; take it off the network"));
+    }
     if let Some(warning) = of_arbiter(status) {
         say(format!("  {warning}"));
     }
@@ -321,11 +326,12 @@ mod tests {
             json!({"name": "journal-writer", "state": "running", "restarts": 1, "last_exit": {"text": "panicked", "at": 5}});
         let text = written(json!({"server": "a", "role": "main", "mode": "pair", "epoch": 3, "sequence": 9, "shape": "●",
             "sentence": {"en": "Running as a pair", "ja": ""}, "line": {"en": "Every entry is kept on both servers.", "ja": ""},
-            "addresses": ["10.0.0.100"], "peer": {"reachable": true, "in_sync": true, "lag_entries": 2, "lag_ms": 0.4},
+            "addresses": ["10.0.0.100"], "conflicts": ["02:00:00:00:00:09"], "peer": {"reachable": true, "in_sync": true, "lag_entries": 2, "lag_ms": 0.4},
             "since": "10:02", "actors": [{"name": "storage", "state": "running", "restarts": 1, "children": [journal_writer]}]}));
         let first = "● a (main): Running as a pair. Every entry is kept on both servers. The other server is 2 entries behind.\n";
         assert!(text.starts_with(first), "{text}");
         assert!(text.contains("epoch 3, entry 9, since 10:02\n  service addresses held: 10.0.0.100\n"), "{text}");
+        assert!(text.contains("another machine claims a service address: 02:00:00:00:00:09; take"), "{text}");
         assert!(text.contains("\n    journal-writer           running     restarts 1  last exit: panicked\n"), "{text}");
     }
 

@@ -1,9 +1,11 @@
 //! Choices between kinds. Each is read as plain fields first: serde's own tagged enums lose which key and line an error is about.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::one_or_more::OneOrMore;
 
 /// An array of two would leave out a third name without a word.
 pub(super) fn two_names<'de, D: Deserializer<'de>>(names: D) -> Result<[String; 2], D::Error> {
@@ -22,17 +24,17 @@ pub enum Arbiter {
     Witness { address: SocketAddr },
 }
 
-/// The two service addresses.
+/// The service addresses of both roles.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "WrittenAddresses", tag = "manage", rename_all = "lowercase")]
 pub enum Addresses {
     /// Added to `interface` as aliases by whoever serves them.
     Alias {
         interface: String,
-        main: Ipv4Addr,
-        sub: Ipv4Addr,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        gateway: Option<Ipv4Addr>,
+        main: OneOrMore<IpAddr>,
+        sub: OneOrMore<IpAddr>,
+        #[serde(skip_serializing_if = "OneOrMore::is_empty")]
+        gateway: OneOrMore<IpAddr>,
     },
     /// Not moved by duplex: clients know both servers' own addresses (trials on one machine).
     None,
@@ -64,9 +66,12 @@ impl TryFrom<WrittenArbiter> for Arbiter {
 struct WrittenAddresses {
     manage: Manage,
     interface: Option<String>,
-    main: Option<Ipv4Addr>,
-    sub: Option<Ipv4Addr>,
-    gateway: Option<Ipv4Addr>,
+    #[serde(default)]
+    main: OneOrMore<IpAddr>,
+    #[serde(default)]
+    sub: OneOrMore<IpAddr>,
+    #[serde(default)]
+    gateway: OneOrMore<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -81,17 +86,17 @@ impl TryFrom<WrittenAddresses> for Addresses {
 
     fn try_from(written: WrittenAddresses) -> Result<Self, String> {
         let WrittenAddresses { manage, interface, main, sub, gateway } = written;
-        let needs = |key: &str| format!("manage = \"alias\" needs {key}");
-        match manage {
-            Manage::Alias => Ok(Self::Alias {
-                interface: interface.ok_or_else(|| needs("interface"))?,
-                main: main.ok_or_else(|| needs("main"))?,
-                sub: sub.ok_or_else(|| needs("sub"))?,
-                gateway,
-            }),
-            Manage::None if interface.is_some() => Err("manage = \"none\" takes no interface".into()),
-            Manage::None if main.or(sub).or(gateway).is_some() => Err("manage = \"none\" takes no addresses".into()),
-            Manage::None => Ok(Self::None),
+        let needs = |key: &str| Err(format!("manage = \"alias\" needs {key}"));
+        match (manage, interface) {
+            (Manage::Alias, None) => needs("interface"),
+            (Manage::Alias, Some(_)) if main.is_empty() => needs("main"),
+            (Manage::Alias, Some(_)) if sub.is_empty() => needs("sub"),
+            (Manage::Alias, Some(interface)) => Ok(Self::Alias { interface, main, sub, gateway }),
+            (Manage::None, Some(_)) => Err("manage = \"none\" takes no interface".into()),
+            (Manage::None, None) if [&main, &sub, &gateway].iter().any(|given| !given.is_empty()) => {
+                Err("manage = \"none\" takes no addresses".into())
+            }
+            (Manage::None, None) => Ok(Self::None),
         }
     }
 }

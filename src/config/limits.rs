@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const SERVER_NAME_LEN_MAX: usize = 32;
 /// IFNAMSIZ - 1.
 pub const INTERFACE_NAME_LEN_MAX: usize = 15;
+/// Of one role: IPv4 and IPv6 in two subnets. A round of announcements tells each neighbour of each address, and eight addresses with
+/// 256 neighbours take the thread of the heartbeats some 8 ms.
+pub const ADDRESSES_PER_ROLE_MAX: usize = 4;
 /// LAN, direct cable, and two to spare.
 pub const HEARTBEAT_PATHS_MAX: usize = 4;
 /// Beyond this a takeover is no longer something a terminal can wait for (it retries for 60 s).
@@ -191,6 +194,16 @@ pub const LINGER: Duration = Duration::from_secs(1);
 pub const ADDRESS_LOOK: Duration = Duration::from_millis(50);
 /// Foreign hardware addresses kept for the status.
 pub const CONFLICTS_SHOWN_MAX: usize = 8;
+/// One that was not seen for so long is forgotten: each announcement asks for it, once a minute in the end, and one answer may be lost.
+pub const CONFLICT_KEPT_MS: u64 = 150_000;
+/// A dead peer's kernel has let its addresses go by then: two seconds, and another on an idle box. If it still answers, somebody must act.
+pub const STALE_OWNER_MS: u64 = 4_000;
+/// Probes for an address that nobody has asked for yet, and the pause after each: RFC 5227 sends three; it waits 1 s to 2 s after each,
+/// for slow wireless networks, and on a wired segment answers come within milliseconds. 1.5 s in all is what a start may cost.
+pub const ADDRESS_PROBES: u32 = 3;
+pub const ADDRESS_PROBE_SPACING_MS: u64 = 500;
+/// Until an address that a third machine has is asked for again.
+pub const ADDRESS_PROBE_AGAIN_MS: u64 = 1_000;
 /// Connections that the kernel keeps for a listener until they are accepted: a storm of 3,500 terminals at 500/s.
 pub const LISTEN_QUEUE: i32 = 4_096;
 /// Connections for reads: two reports at once and a page of the console leave the writer its share of two cores.

@@ -75,6 +75,8 @@ enum Waits {
 enum Why {
     /// It should be reached at a service address, and holds none.
     NoAddress,
+    /// It is so because a third machine has it.
+    AddressInUse,
     /// The other server has newer records and does not answer.
     Stale,
     /// The other server has newer records, and they cannot be brought here by rungs 1 and 2 of the rejoin ladder.
@@ -113,7 +115,10 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
         Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stale),
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(waits(board, standing.role)),
-        Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::Unserved(Why::NoAddress),
+        Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::Unserved(match view.conflicts.is_empty() {
+            true => Why::NoAddress,
+            false => Why::AddressInUse,
+        }),
         Mode::Pair => State::Pair(server.replication),
         // Heard, but without a stream nothing is copied.
         Mode::Solo if reachable(view) && board.peer_stored() > Sequence(0) => {
@@ -240,6 +245,13 @@ fn unserved(why: Why) -> ((&'static str, &'static str), (&'static str, &'static 
             (
                 "端末がこのサーバに接続できません。ネットワークを確認してください。",
                 "Terminals cannot reach this server. Check its network.",
+            ),
+        ),
+        Why::AddressInUse => (
+            ("サービス用アドレスを別の機器が使っています", "Another device uses the service address"),
+            (
+                "その機器をネットワークから外してください。会員サービスは自動で始まります。",
+                "Take that device off the network. Member services then start by themselves.",
             ),
         ),
         Why::Stale => (

@@ -125,7 +125,14 @@ fn a_server_that_should_hold_a_service_address_and_holds_none_says_so_after_a_mo
         assert_ne!(said(&view, &board(), server, ADDRESS_PATIENCE_MS).3, "red", "it is only just being taken");
         let late = said(&view, &board(), server, ADDRESS_PATIENCE_MS + 1);
         is(&late, "サービス用アドレスを使えません / The service address cannot be used", line, '✖', "red");
-        let held = View { addresses: vec![[10, 0, 0, 100].into()], ..view };
+        let taken = View { conflicts: vec!["02:00:00:00:00:09".into()], ..view.clone() };
+        let (in_use, line) = (
+            "サービス用アドレスを別の機器が使っています / Another device uses the service address",
+            "その機器をネットワークから外してください。会員サービスは自動で始まります。 / \
+                Take that device off the network. Member services then start by themselves.",
+        );
+        is(&said(&taken, &board(), server, ADDRESS_PATIENCE_MS + 1), in_use, line, '✖', "red");
+        let held = View { addresses: vec![std::net::IpAddr::from([10, 0, 0, 100])], ..view };
         assert_ne!(said(&held, &board(), server, ADDRESS_PATIENCE_MS + 1).3, "red");
     }
     assert_ne!(said(&view(Mode::Rejoining), &board(), server, ADDRESS_PATIENCE_MS + 1).3, "red", "it should hold none");

@@ -1,6 +1,6 @@
 //! `GET /api/v1/status`: how this server is, from memory. Never waits for an actor, holds no personal data, open to everybody.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -36,7 +36,7 @@ pub(super) struct Status {
     arbiter: Arbiter,
     /// What would happen now.
     forecast: Forecast,
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     /// UTC; since when role, mode and epoch are as they are.
     since: Option<String>,
     stored: u64,

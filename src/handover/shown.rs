@@ -1,6 +1,6 @@
 //! What the status endpoint, metrics and answers show of this server, written by the control actors whenever it changes.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Mutex;
 
 use super::locked;
@@ -35,9 +35,12 @@ pub struct View {
     pub arbiter_refuses: bool,
     pub register: Option<Register>,
     /// Service addresses held here now.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Foreign hardware addresses seen answering for ours.
+    pub addresses: Vec<IpAddr>,
+    /// Hardware addresses of third machines that have lately been seen to claim ours.
     pub conflicts: Vec<String>,
+    /// Hardware address behind which this server holds service addresses, and the peer by its last heartbeat.
+    pub service_mac: Option<[u8; 6]>,
+    pub peer_mac: Option<[u8; 6]>,
     pub last_takeover: Option<Takeover>,
 }
 
@@ -70,6 +73,21 @@ impl Shown {
 
     pub fn arbiter_heard(&self) -> Option<Moment> {
         locked(&self.inner).arbiter_heard
+    }
+
+    pub fn service_mac(&self) -> Option<[u8; 6]> {
+        locked(&self.inner).service_mac
+    }
+
+    /// A peer that has just started does not know its own yet: what was known stays.
+    pub fn set_peer_mac(&self, mac: Option<[u8; 6]>) {
+        if mac.is_some() {
+            locked(&self.inner).peer_mac = mac;
+        }
+    }
+
+    pub fn peer_mac(&self) -> Option<[u8; 6]> {
+        locked(&self.inner).peer_mac
     }
 
     pub fn mode(&self) -> Mode {

@@ -28,6 +28,7 @@ fn beat(number: u64, echo: Option<u64>) -> Heartbeat {
         standing,
         stored: Sequence(0),
         complaints: Complaints::default(),
+        service_mac: None,
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod failover;
 pub mod health;
+pub mod occupancy;
 pub mod paths;
 pub mod relief;
 pub mod stream;

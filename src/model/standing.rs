@@ -71,4 +71,6 @@ pub struct Heartbeat {
     /// Up to here this server's journal is durable.
     pub stored: Sequence,
     pub complaints: Complaints,
+    /// The hardware address behind which it holds service addresses: no foreign one, if it is seen to claim them.
+    pub service_mac: Option<[u8; 6]>,
 }

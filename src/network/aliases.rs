@@ -5,15 +5,10 @@ use std::{
     time::Duration,
 };
 
-use netlink_packet_route::{
-    AddressFamily,
-    address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo},
-};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, CacheInfo};
 
 use super::{NetworkError, netlink::Netlink};
 
-/// An alias is a host, never a network: of a wider prefix the kernel would delete it together with the subnet's first address.
-const ALIAS_PREFIX_LEN: u8 = 32;
 /// The kernel's IFNAMSIZ without its closing zero.
 const LABEL_LEN_MAX: usize = 15;
 /// A longer lifetime is no fence any more; the lease that allows an address is of a few seconds.
@@ -21,18 +16,28 @@ const LIFETIME_MAX: Duration = Duration::from_secs(60);
 /// How the kernel writes "until it is removed".
 const FOR_EVER_S: u32 = u32::MAX;
 
-/// Adds, refreshes and removes IPv4 aliases. Needs CAP_NET_ADMIN; the network namespace is the opening thread's.
+/// Adds, refreshes and removes aliases. Needs CAP_NET_ADMIN; the network namespace is the opening thread's.
 ///
 /// Interfaces are resolved by name at each call, so one that was re-created is found again.
 pub struct Aliases {
     netlink: Netlink,
 }
 
-/// An IPv4 address that an interface has now.
+/// How an address was found that is now held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// Away, or here and well.
+    Well,
+    /// Here, and no use: IPv6 had found it at another station, or had not finished looking. It was added anew.
+    Disabled,
+}
+
+/// An address that an interface has now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub prefix_len: u8,
+    /// IPv4 only.
     pub label: String,
     /// Whether the kernel made a route to the subnet from it.
     pub prefix_route: bool,
@@ -50,7 +55,7 @@ impl Aliases {
         Ok(Self { netlink })
     }
 
-    /// Puts `address` on the interface, or renews its lifetime if it is there.
+    /// Puts `address` on the interface, or renews its lifetime if it is there. `label` is for IPv4.
     ///
     /// From now on the kernel removes it after `lifetime`, whatever becomes of this process: 0.1 s to 0.3 s later
     /// on a processor that is awake. Since Linux 6.13 it wakes no idle one for that: 1.04 s were seen. The kernel counts whole
@@ -62,30 +67,46 @@ impl Aliases {
     pub async fn add_or_refresh(
         &self,
         interface: &str,
-        address: Ipv4Addr,
+        address: IpAddr,
         lifetime: Duration,
         label: &str,
-    ) -> Result<(), NetworkError> {
+    ) -> Result<Was, NetworkError> {
         if let Some(reason) = why_impossible(address, lifetime, label) {
             return Err(NetworkError::BadAlias { address, interface: interface.to_owned(), reason });
         }
+        let was = if address.is_ipv6() { self.clear_disabled(interface, address).await? } else { Was::Well };
         let index = self.netlink.index(interface).await?;
-        let host = IpAddr::V4(address);
-        let mut request = self.netlink.handle.address().add(index, host, ALIAS_PREFIX_LEN).replace();
-        request.message_mut().attributes.extend([
-            // Without a prefix route the choice of source addresses stays as it was.
-            AddressAttribute::Flags(AddressFlags::Noprefixroute),
-            AddressAttribute::Label(label.to_owned()),
-            AddressAttribute::CacheInfo(lasting(lifetime)),
-        ]);
-        self.netlink.answer(&format!("add {address}"), interface, request.execute()).await
+        let mut request = self.netlink.handle.address().add(index, address, host_prefix_len(address)).replace();
+        let message = request.message_mut();
+        // Without a prefix route the choice of source addresses stays as it was.
+        let mut flags = AddressFlags::Noprefixroute;
+        match address {
+            IpAddr::V4(_) => message.attributes.push(AddressAttribute::Label(label.to_owned())),
+            // Whether it may be here is not for a question to the segment to say, which would cost a second.
+            IpAddr::V6(_) => flags |= AddressFlags::Nodad,
+        }
+        message.attributes.extend([AddressAttribute::Flags(flags), AddressAttribute::CacheInfo(lasting(lifetime))]);
+        self.netlink.answer(&format!("add {address}"), interface, request.execute()).await?;
+        Ok(was)
+    }
+
+    /// An IPv6 address that somebody added without `nodad` may be disabled for good, and renewing it would leave it so.
+    async fn clear_disabled(&self, interface: &str, address: IpAddr) -> Result<Was, NetworkError> {
+        let found = self.addresses_of(interface).await?;
+        match found.iter().find(|message| host_of(message) == Some(address)) {
+            Some(message) if is_disabled(message) => {
+                self.remove(interface, address).await?;
+                Ok(Was::Disabled)
+            }
+            Some(_) | None => Ok(Was::Well),
+        }
     }
 
     /// Removes `address` from the interface, under whatever prefix it is there; done already if it, or the interface, is gone.
     ///
     /// # Errors
     /// `Failed` when the kernel refuses; the address may still be there.
-    pub async fn remove(&self, interface: &str, address: Ipv4Addr) -> Result<(), NetworkError> {
+    pub async fn remove(&self, interface: &str, address: IpAddr) -> Result<(), NetworkError> {
         let found = match self.addresses_of(interface).await {
             Err(NetworkError::NoInterface { .. }) => return Ok(()),
             found => found?,
@@ -104,11 +125,11 @@ impl Aliases {
     ///
     /// # Errors
     /// `NoInterface`, `Failed`.
-    pub async fn holds(&self, interface: &str, address: Ipv4Addr) -> Result<bool, NetworkError> {
+    pub async fn holds(&self, interface: &str, address: IpAddr) -> Result<bool, NetworkError> {
         Ok(self.list(interface).await?.iter().any(|held| held.address == address))
     }
 
-    /// All IPv4 addresses of the interface.
+    /// All addresses of the interface.
     ///
     /// # Errors
     /// `NoInterface`, `Failed`.
@@ -134,14 +155,25 @@ impl Aliases {
 
     async fn addresses_of(&self, interface: &str) -> Result<Vec<AddressMessage>, NetworkError> {
         let index = self.netlink.index(interface).await?;
-        let mut request = self.netlink.handle.address().get().set_link_index_filter(index);
-        request.message_mut().header.family = AddressFamily::Inet;
+        let request = self.netlink.handle.address().get().set_link_index_filter(index);
         self.netlink.collect("list the addresses", interface, request.execute()).await
     }
 }
 
-fn why_impossible(address: Ipv4Addr, lifetime: Duration, label: &str) -> Option<String> {
-    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
+/// An alias is a host, never a network: of a wider prefix the kernel would delete it together with the subnet's first address.
+fn host_prefix_len(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Still looked for on the segment, or found there (`dadfailed`).
+fn is_disabled(message: &AddressMessage) -> bool {
+    let disabled = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
+    message.header.flags.intersects(disabled)
+}
+
+fn why_impossible(address: IpAddr, lifetime: Duration, label: &str) -> Option<String> {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || is_broadcast || address.is_loopback() {
         return Some("no host on a network can have this address".to_owned());
     }
     if lifetime < Duration::from_secs(1) || lifetime > LIFETIME_MAX {
@@ -172,11 +204,19 @@ fn means_gone(error: &NetworkError) -> bool {
 }
 
 /// The interface's own address: `Address` would be the other end on a point-to-point link.
-pub(super) fn host_of(message: &AddressMessage) -> Option<Ipv4Addr> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+/// IPv6 says `Local` there only.
+pub(super) fn host_of(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
         _ => None,
-    })
+    });
+    let of_ipv6 = || {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) if address.is_ipv6() => Some(*address),
+            _ => None,
+        })
+    };
+    local.or_else(of_ipv6)
 }
 
 fn read_held(message: &AddressMessage) -> Option<Held> {
@@ -202,18 +242,22 @@ fn read_held(message: &AddressMessage) -> Option<Held> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
-    const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     #[test]
     fn an_alias_that_cannot_work_is_refused_with_the_reason() {
         let second = Duration::from_secs(1);
         let table = [
-            (Ipv4Addr::UNSPECIFIED, second, "eth0:main", "no host"),
-            (Ipv4Addr::BROADCAST, second, "eth0:main", "no host"),
-            (Ipv4Addr::LOCALHOST, second, "eth0:main", "no host"),
-            (Ipv4Addr::new(224, 0, 0, 1), second, "eth0:main", "no host"),
+            (Ipv4Addr::UNSPECIFIED.into(), second, "eth0:main", "no host"),
+            (Ipv4Addr::BROADCAST.into(), second, "eth0:main", "no host"),
+            (Ipv4Addr::LOCALHOST.into(), second, "eth0:main", "no host"),
+            (Ipv4Addr::new(224, 0, 0, 1).into(), second, "eth0:main", "no host"),
+            (Ipv6Addr::UNSPECIFIED.into(), second, "eth0:main", "no host"),
+            (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into(), second, "eth0:main", "no host"),
             (HOST, Duration::from_millis(999), "eth0:main", "lifetime 999ms"),
             (HOST, Duration::from_millis(60_001), "eth0:main", "lifetime 60.001s"),
             (HOST, second, "", "label \"\""),

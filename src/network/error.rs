@@ -1,16 +1,16 @@
 //! What can go wrong with an address or an interface, in words for the person on call.
 
-use std::{error::Error, fmt, io, net::Ipv4Addr};
+use std::{error::Error, fmt, io, net::IpAddr};
 
 /// A request to the network that was not carried out.
 #[derive(Debug)]
 pub enum NetworkError {
     /// No interface has this name now. It may come back: asking again later can succeed.
     NoInterface { interface: String },
-    /// The interface exists but has no Ethernet address, so ARP means nothing on it.
+    /// The interface exists but has no Ethernet address, so ARP and NDP mean nothing on it.
     NotEthernet { interface: String },
     /// The setting cannot work; asking again does not help.
-    BadAlias { address: Ipv4Addr, interface: String, reason: String },
+    BadAlias { address: IpAddr, interface: String, reason: String },
     /// The kernel refused, or did not answer in time. `action` reads like `add 10.0.0.1`.
     Failed { action: String, interface: String, cause: io::Error },
 }

@@ -1,6 +1,6 @@
 //! What happens to addresses and cables without being asked for here.
 
-use std::{collections::HashMap, io, net::Ipv4Addr, time::Duration};
+use std::{collections::HashMap, io, net::IpAddr, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use netlink_packet_route::{
@@ -30,7 +30,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressNews {
     /// An interface lost this address: removed, or its lifetime ended.
-    Removed { address: Ipv4Addr },
+    Removed { address: IpAddr },
     /// The interface gained (`up`) or lost its cable, was switched on or off, or was taken away.
     Carrier { interface: String, up: bool },
 }
@@ -41,7 +41,7 @@ pub enum AddressNews {
 /// # Errors
 /// `Failed` when the kernel gives no netlink socket.
 pub fn watch_addresses() -> Result<mpsc::Receiver<AddressNews>, NetworkError> {
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (conversation, _, messages) = rtnetlink::new_multicast_connection(&groups)
         .map_err(|cause| NetworkError::failed("watch addresses", "every interface", cause))?;
     let (sender, receiver) = mpsc::channel(NEWS_LEN_MAX);
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn news_that_end_are_heard_again_after_a_second_and_never_at_once() {
-        let (mut opened, removed) = (0, AddressNews::Removed { address: Ipv4Addr::LOCALHOST });
+        let (mut opened, removed) = (0, AddressNews::Removed { address: IpAddr::from([127, 0, 0, 1]) });
         let open = || {
             opened += 1;
             let (kernel, news) = mpsc::channel(1);

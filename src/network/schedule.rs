@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A frozen old owner keeps answering until the kernel takes its alias away, 2.1 s after the last refresh as a rule. On an
 /// idle machine that may last a second longer: the next phase begins after that one.
 const DENSE: Phase = Phase { until: Duration::from_millis(2_200), every: Duration::from_millis(200) };
@@ -11,6 +13,48 @@ const QUICK: Phase = Phase { until: Duration::from_millis(12_200), every: Durati
 const STEADY: Phase = Phase { until: Duration::from_millis(312_200), every: Duration::from_secs(10) };
 /// For as long as the address is held: heals whatever came later (a swapped switch), and costs two frames a minute.
 const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// When one address is announced: when it is taken, then less and less often.
+#[derive(Clone, Copy, Debug)]
+pub struct Announcing {
+    /// The moment that counts as the takeover's.
+    since: Instant,
+    last: Instant,
+    next: Instant,
+}
+
+impl Announcing {
+    /// It was taken, and announced for the first time.
+    pub fn begun(now: Instant) -> Self {
+        Self { since: now, last: now, next: now + next_announcement(Duration::ZERO) }
+    }
+
+    /// The next one.
+    pub fn due(&self) -> Instant {
+        self.next
+    }
+
+    /// It was announced.
+    pub fn done(&mut self, now: Instant) {
+        self.last = now;
+        self.next = self.since + next_announcement(now - self.since);
+    }
+
+    /// Begins again as after a takeover: the neighbours were told otherwise, or could not be told. Never sooner than the densest of
+    /// announcements follows the last one: two stations that defend one address must not drive each other on.
+    pub fn anew(&mut self, now: Instant) {
+        self.since = now.max(self.last + DENSE.every);
+        self.next = self.since;
+    }
+
+    /// Goes on each second for ten seconds more: somebody else still answers for the address, though nobody was told otherwise.
+    pub fn insist(&mut self, now: Instant) {
+        if now - self.since >= DENSE.until {
+            self.since = self.last - DENSE.until;
+            self.next = self.last + QUICK.every;
+        }
+    }
+}
 
 /// Lasts `until` a moment since takeover, a whole number of `every` after the end of the phase before.
 struct Phase {
@@ -93,5 +137,39 @@ mod tests {
         let century = Duration::from_secs(100 * 366 * 86_400);
         let pause = next_announcement(century) - century;
         assert!(pause > Duration::ZERO && pause <= FOR_EVER);
+    }
+
+    #[test]
+    fn whoever_claims_the_address_without_a_pause_is_answered_no_more_than_five_times_a_second() {
+        let start = Instant::now();
+        let (mut announcing, mut announced) = (Announcing::begun(start), 0);
+        for ms in 1..=1_000 {
+            let now = start + Duration::from_millis(ms);
+            if now >= announcing.due() {
+                announcing.done(now);
+                announced += 1;
+            }
+            announcing.anew(now);
+        }
+        assert_eq!(announced, 5);
+    }
+
+    #[test]
+    fn while_somebody_else_answers_for_the_address_it_is_announced_each_second() {
+        let start = Instant::now();
+        let mut announcing = Announcing::begun(start);
+        let announced: Vec<u64> = (1..=20_000)
+            .filter(|ms| {
+                let now = start + Duration::from_millis(*ms);
+                let is_due = now >= announcing.due();
+                if is_due {
+                    announcing.done(now);
+                    announcing.insist(now + Duration::from_millis(1));
+                }
+                is_due
+            })
+            .collect();
+        let dense = (200..=2_200).step_by(200);
+        assert_eq!(announced, dense.chain((3_200..=19_200).step_by(1_000)).collect::<Vec<_>>());
     }
 }

@@ -308,7 +308,8 @@ fn monitor_settings(config: &Config, boot: BootNonce, key: HeartbeatKey) -> stat
 fn service_addresses(config: &Config) -> Option<ServiceAddresses> {
     match &config.addresses {
         Addresses::Alias { interface, main, sub, gateway } => {
-            Some(ServiceAddresses { interface: interface.clone(), main: *main, sub: *sub, gateway: *gateway })
+            let [main, sub, gateways] = [main, sub, gateway].map(|addresses| addresses.0.clone());
+            Some(ServiceAddresses { interface: interface.clone(), main, sub, gateways })
         }
         Addresses::None => None,
     }
@@ -318,8 +319,13 @@ fn service_addresses(config: &Config) -> Option<ServiceAddresses> {
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    if address.is_ipv4() {
-        socket.set_freebind_v4(true)?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(address) => {
+            socket.set_freebind_v6(true)?;
+            // Whatever the box's default is: `[::]` hears both kinds.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::actors::address_keeper::ServiceAddresses;
+use crate::machines::failover::AddressSet;
 use crate::network::Aliases;
 
 /// The kernel's own expiry follows within about two seconds; longer than that nothing here may take.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// Removes both service addresses, on a thread and runtime of its own.
+/// Removes all service addresses, on a thread and runtime of its own.
 pub(super) fn now(addresses: Option<&ServiceAddresses>) {
     let Some(addresses) = addresses.cloned() else { return };
     let work = move || {
@@ -17,7 +18,7 @@ pub(super) fn now(addresses: Option<&ServiceAddresses>) {
             // A failure leaves it to the kernel's expiry.
             let _ = tokio::time::timeout(LIMIT, async {
                 let Ok(aliases) = Aliases::open() else { return };
-                for address in [addresses.main, addresses.sub] {
+                for address in addresses.of(AddressSet::Both) {
                     let _ = aliases.remove(&addresses.interface, address).await;
                 }
             })

@@ -130,6 +130,7 @@ pub(super) mod tests {
             standing,
             stored: Sequence(u64::MAX),
             complaints: Complaints::default(),
+            service_mac: Some([0xff; 6]),
         }
     }
 

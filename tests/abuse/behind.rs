@@ -46,6 +46,7 @@ async fn beat(pair: &Pair, disk: Coordination) {
             standing,
             stored,
             complaints: Complaints::default(),
+            service_mac: None,
         };
         paths.send_to_all(&encode(&beat, &key));
         let due = tokio::time::Instant::now() + Duration::from_millis(25);

@@ -158,15 +158,17 @@ fn data_and_service_addresses_go_where_they_were_told() {
     let (directory, _, configs) = made(|args, directory| {
         args.data = Some(directory.join("disk"));
         args.interface = Some("eth0".into());
-        args.main_address = Some("10.0.0.100".parse().unwrap());
-        args.sub_address = Some("10.0.0.101".parse().unwrap());
+        args.main_address = ["10.0.0.100", "fd00::100"].map(|address| address.parse().unwrap()).into();
+        args.sub_address = vec!["10.0.0.101".parse().unwrap()];
+        args.gateway = ["10.0.0.254", "fe80::1"].map(|address| address.parse().unwrap()).into();
         args.store = "postgres://duplex@db-{server}/duplex".into();
     });
     assert_eq!(configs[1].server.data, directory.path().join("disk/hall-b"));
     assert!(directory.path().join("disk/hall-b/journal").is_dir());
     assert_eq!(configs[1].store.url, "postgres://duplex@db-hall-b/duplex");
-    assert!(configs[0].terminals.listen.ip().is_unspecified(), "a service address comes and goes");
-    assert!(matches!(&configs[0].addresses, Addresses::Alias { interface, .. } if interface == "eth0"));
+    assert_eq!(configs[0].terminals.listen.to_string(), "[::]:7300", "a service address comes and goes, here one of IPv6");
+    let Addresses::Alias { interface, main, sub, gateway } = &configs[0].addresses else { panic!("they move") };
+    assert_eq!((interface.as_str(), main.len(), sub.len(), gateway.len()), ("eth0", 2, 1, 2));
 }
 
 const SITE: &str = r#"

@@ -44,6 +44,8 @@ fn mains_cable_pulled_under_load_sub_takes_over_when_the_leases_have_run_out() {
     pair.lab.plug(SERVERS[HALL_1], true);
     pair.wait_until_said(HALL_1, "a pair, as sub", PAIR_LIMIT);
     load.wait_for_answers(SOME);
+    let conflicts = [HALL_1, HALL_2].map(|server| pair.status(server)["conflicts"].clone());
+    assert_eq!(conflicts, [serde_json::json!([]), serde_json::json!([])], "the peer is no third machine");
     let paired_us = now_us();
     load.stop();
     let evidence = judge(&mut pair, &mut teller);

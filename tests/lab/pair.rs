@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Condvar, Mutex, PoisonError},
@@ -41,6 +41,9 @@ pub const WITNESS: &str = "witness";
 /// What terminals and analysis clients know.
 pub const MAIN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const SUB_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// The same in IPv6, where a site has it.
+pub const MAIN_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+pub const SUB_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// Enough that a hundred thousand deposits fill nobody's account.
 pub const MEMBERS: u64 = 3_000;
@@ -209,11 +212,11 @@ impl Pair {
         self.client().enter(|| duplex::cli::status::ask(&address)).unwrap_or(Value::Null)
     }
 
-    /// Who holds each of the two service addresses.
-    pub fn holders(&self, address: Ipv4Addr) -> Vec<usize> {
-        let shown = format!(" {address}/32 ");
-        let holds =
-            |server: &usize| self.machine(*server).ip(&format!("-oneline -4 address show dev {INTERFACE}")).contains(&shown);
+    /// Who holds a service address.
+    pub fn holders(&self, address: impl Into<IpAddr>) -> Vec<usize> {
+        let address = address.into();
+        let shown = format!(" {address}/{} ", if address.is_ipv4() { 32 } else { 128 });
+        let holds = |server: &usize| self.machine(*server).ip(&format!("-oneline address show dev {INTERFACE}")).contains(&shown);
         [HALL_1, HALL_2].into_iter().filter(holds).collect()
     }
 
@@ -359,7 +362,8 @@ fn start_witness(lab: &Lab, directory: &Path) -> Process {
 
 fn start_server(lab: &Lab, directory: &Path, server: usize, fault: Option<&str>) -> Process {
     let mut command = program(lab.machine(SERVERS[server]));
-    command.envs(fault.map(|fault| ("DUPLEX_FAULT", fault)));
+    // A debug build takes longer for a backtrace than a lease lasts.
+    command.envs(fault.map(|fault| ("DUPLEX_FAULT", fault))).env("RUST_BACKTRACE", "0");
     command.arg("serve").arg("--config").arg(config_file(directory, server));
     Process::start(SERVERS[server], directory.join(format!("{}.log", SERVERS[server])), command)
 }

@@ -10,7 +10,7 @@ use duplex::cli::init::{PEER_PORT, WITNESS_PORT};
 
 use crate::{
     netns::{INTERFACE, Lab},
-    pair::{CLIENT, MAIN_ADDRESS, SERVERS, SUB_ADDRESS, WITNESS, program},
+    pair::{CLIENT, MAIN_ADDRESS, MAIN_IPV6, SERVERS, SUB_ADDRESS, SUB_IPV6, WITNESS, program},
     postgres::Postgres,
 };
 
@@ -29,6 +29,8 @@ pub struct Site {
     pub patient: bool,
     /// A cable joins the two: entries go over it, heartbeats over both ways.
     pub direct: bool,
+    /// Each role has a service address of IPv6 too.
+    pub ipv6: bool,
     /// What `DUPLEX_FAULT` says to each server.
     pub faults: [Option<String>; 2],
     /// Where both servers keep a database of their own, instead of SQLite.
@@ -44,7 +46,12 @@ impl Site {
         command.args((!self.tls).then_some("--plain"));
         command.arg("--out").arg(directory.join("pair"));
         command.args(["--server", &server(SERVERS[0]), "--server", &server(SERVERS[1])]);
-        command.args(["--main-address", &MAIN_ADDRESS.to_string(), "--sub-address", &SUB_ADDRESS.to_string()]);
+        if self.ipv6 {
+            [CLIENT, SERVERS[0], SERVERS[1]].iter().for_each(|name| lab.machine(name).add_ipv6());
+        }
+        let of_ipv6 = |address| if self.ipv6 { format!(",{address}") } else { String::new() };
+        command.args(["--main-address", &format!("{MAIN_ADDRESS}{}", of_ipv6(MAIN_IPV6))]);
+        command.args(["--sub-address", &format!("{SUB_ADDRESS}{}", of_ipv6(SUB_IPV6))]);
         command.args(["--witness", &format!("{}:{WITNESS_PORT}", lab.machine(WITNESS).address)]);
         let made = command.output().expect("init starts");
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use std::{
 
 use duplex::{
     cli::{history::now_us, init::HTTP_PORT},
-    network::{ArpFrame, ArpPort},
+    network::{ArpFrame, ArpPort, NetworkError, Segment, Sighting},
 };
 
 use serde_json::Value;
@@ -50,7 +50,8 @@ impl<T: Send + 'static> Watcher<T> {
 }
 
 /// Asks a service address over and over and notes the moment of each answer.
-pub fn ask_steadily(client: &LabBox, address: Ipv4Addr) -> Watcher<Vec<u64>> {
+pub fn ask_steadily(client: &LabBox, address: impl Into<IpAddr>) -> Watcher<Vec<u64>> {
+    let address = address.into();
     Watcher::start(client, move |stop| {
         let mut answered = Vec::new();
         let mut connection = None;
@@ -67,7 +68,7 @@ pub fn ask_steadily(client: &LabBox, address: Ipv4Addr) -> Watcher<Vec<u64>> {
 }
 
 /// Any line is an answer; which one, the terminals' own history says.
-fn ask(connection: &mut Option<BufReader<TcpStream>>, address: Ipv4Addr) -> Option<()> {
+fn ask(connection: &mut Option<BufReader<TcpStream>>, address: IpAddr) -> Option<()> {
     if connection.is_none() {
         let tcp = TcpStream::connect_timeout(&SocketAddr::from((address, TERMINAL_PORT)), ANSWER_WAIT).ok()?;
         tcp.set_read_timeout(Some(ANSWER_WAIT)).ok()?;
@@ -112,19 +113,32 @@ fn whole(mut answer: ureq::http::Response<ureq::Body>) -> Option<(u16, String)> 
 
 /// Every ARP frame that reaches the client, with its moment.
 pub fn hear_arp(client: &LabBox) -> Watcher<Vec<(u64, ArpFrame)>> {
+    hear(client, || ArpPort::open(INTERFACE), async |port| port.next().await)
+}
+
+/// What reaches the client of those who say that an address is theirs, in either kind, with its moment.
+pub fn hear_claims(client: &LabBox, addresses: [IpAddr; 2]) -> Watcher<Vec<(u64, Sighting)>> {
+    hear(client, move || Segment::open(INTERFACE, &addresses), async |segment| segment.next().await)
+}
+
+fn hear<P, F: Send + 'static>(
+    client: &LabBox,
+    open: impl FnOnce() -> Result<P, NetworkError> + Send + 'static,
+    next: impl AsyncFn(&P) -> Result<F, NetworkError> + Send + 'static,
+) -> Watcher<Vec<(u64, F)>> {
     let (is_listening, listening) = mpsc::channel();
     let watcher = Watcher::start(client, move |stop| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let port = ArpPort::open(INTERFACE).expect("the observer's port opens");
+            let port = open().expect("the observer's port opens");
             is_listening.send(()).expect("somebody waits for it");
-            let mut frames = Vec::new();
+            let mut heard = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                if let Ok(frame) = tokio::time::timeout(ANSWER_WAIT, port.next()).await {
-                    frames.push((now_us(), frame.expect("it hears")));
+                if let Ok(frame) = tokio::time::timeout(ANSWER_WAIT, next(&port)).await {
+                    heard.push((now_us(), frame.expect("it hears")));
                 }
             }
-            frames
+            heard
         })
     });
     listening.recv().expect("the observer listens");

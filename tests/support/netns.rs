@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     io::{ErrorKind, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     panic::resume_unwind,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -73,6 +73,13 @@ impl Lab {
         ip_batch(&self.switch, &format!("link set to-{name} {state}"));
     }
 
+    /// What a switch does with the port of a box that was just plugged in, until its spanning tree is sure: the cable is alive, and
+    /// nothing passes.
+    pub fn let_through(&self, name: &str, passes: bool) {
+        let state = if passes { 3 } else { 1 };
+        ip_batch(&self.switch, &format!("link set to-{name} type bridge_slave state {state}"));
+    }
+
     /// A second cable, from box to box: `direct` in both, with their addresses in 10.78.0.0/24.
     pub fn join(&self, one: &str, other: &str) {
         let [one, other] = [one, other].map(|name| self.machine(name));
@@ -110,6 +117,16 @@ impl LabBox {
         Ipv4Addr::new(10, 78, 0, host)
     }
 
+    /// Its fixed address of IPv6, which it has once [`Self::add_ipv6`] was called.
+    pub fn ipv6(&self) -> Ipv6Addr {
+        let [.., host] = self.address.octets();
+        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host.into())
+    }
+
+    pub fn add_ipv6(&self) {
+        self.ip(&format!("address add {}/64 dev {INTERFACE} nodad", self.ipv6()));
+    }
+
     /// Runs `work` on a new thread inside the box, and waits for it; a panic there is one here.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         in_namespace(&self.namespace, work)
@@ -134,15 +151,15 @@ impl LabBox {
     }
 
     /// Makes the box learn who has `address`: its owner refuses a connection that nobody listens for.
-    pub fn talk_to(&self, address: Ipv4Addr) {
-        let discard = SocketAddr::from((address, 9));
+    pub fn talk_to(&self, address: impl Into<IpAddr>) {
+        let discard = SocketAddr::from((address.into(), 9));
         let refused = self.enter(|| TcpStream::connect_timeout(&discard, ANSWER_WAIT)).expect_err("nobody listens");
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "nobody has {address}");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "nobody has {discard}");
     }
 
     /// The box's neighbour entry for `address`, as `ip` prints it.
-    pub fn neighbour(&self, address: Ipv4Addr) -> String {
-        self.ip(&format!("neigh show {address}"))
+    pub fn neighbour(&self, address: impl Into<IpAddr>) -> String {
+        self.ip(&format!("neigh show {}", address.into()))
     }
 
     fn build(&self, switch: &str) {

@@ -1,6 +1,6 @@
 //! Which addresses move, and what the kernel calls them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::config::limits;
 use crate::machines::failover::AddressSet;
@@ -9,26 +9,25 @@ use crate::machines::failover::AddressSet;
 #[derive(Clone, Debug)]
 pub struct ServiceAddresses {
     pub interface: String,
-    pub main: Ipv4Addr,
-    pub sub: Ipv4Addr,
-    pub gateway: Option<Ipv4Addr>,
+    pub main: Vec<IpAddr>,
+    pub sub: Vec<IpAddr>,
+    pub gateways: Vec<IpAddr>,
 }
 
 impl ServiceAddresses {
-    pub(super) fn of(&self, set: AddressSet) -> Vec<Ipv4Addr> {
+    pub fn of(&self, set: AddressSet) -> Vec<IpAddr> {
         match set {
             AddressSet::None => vec![],
-            AddressSet::Main => vec![self.main],
-            AddressSet::Sub => vec![self.sub],
-            AddressSet::Both => vec![self.main, self.sub],
+            AddressSet::Main => self.main.clone(),
+            AddressSet::Sub => self.sub.clone(),
+            AddressSet::Both => [&self.main[..], &self.sub[..]].concat(),
         }
     }
 
-    pub(super) fn label(&self, address: Ipv4Addr) -> String {
+    pub(super) fn label(&self, address: IpAddr) -> String {
         // The kernel wants labels that begin with the interface's name; 15 bytes in all.
-        let suffix = if address == self.main { ":m" } else { ":s" };
-        let room = limits::INTERFACE_NAME_LEN_MAX.saturating_sub(suffix.len());
-        let name: String = self.interface.chars().take(room).collect();
-        if name.len() == self.interface.len() { format!("{name}{suffix}") } else { self.interface.clone() }
+        let suffix = if self.main.contains(&address) { ":m" } else { ":s" };
+        let is_short = self.interface.len() + suffix.len() <= limits::INTERFACE_NAME_LEN_MAX;
+        if is_short { format!("{}{suffix}", self.interface) } else { self.interface.clone() }
     }
 }

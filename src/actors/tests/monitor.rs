@@ -19,6 +19,7 @@ use crate::wire::life::LifeNews;
 use crate::wire::paths::Path;
 
 const PEER: BootNonce = BootNonce(7);
+const PEERS_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 fn standing() -> Standing {
     Standing {
@@ -89,6 +90,7 @@ impl Stage {
             standing: Standing { role: Role::Sub, ..standing() },
             stored: Sequence(0),
             complaints: Complaints::default(),
+            service_mac: Some(PEERS_MAC),
         };
         self.peer.send_to(&encode(&answer, &self.key), from).await.unwrap();
     }

@@ -76,19 +76,19 @@ address = {address}
 fn addresses(config: &Config) -> String {
     let keys = match &config.addresses {
         Addresses::Alias { interface, main, sub, gateway } => {
-            let gateway = match gateway {
-                Some(gateway) => format!("gateway = {}", toml(gateway)),
-                None => "# gateway = \"192.168.1.1\"".to_owned(),
+            let gateway = match gateway.is_empty() {
+                false => format!("gateway = {}", toml(gateway)),
+                true => "# gateway = \"192.168.1.1\"".to_owned(),
             };
             format!(
                 r#"manage = "alias"
-# The interface that carries them.
+# The interface that carries them; a VLAN's or a bond's name too.
 interface = {}
 # Terminals connect here; whoever is Main holds it.
 main = {}
 # Analysis clients read here; whoever is Sub holds it, a server alone holds both.
 sub = {}
-# Told about every takeover, beside the neighbours. Optional.
+# Told about every takeover, beside the neighbours: the gateway of IPv4, of IPv6, or a list. Optional.
 {gateway}
 "#,
                 toml(interface),
@@ -108,7 +108,8 @@ sub = {}
     };
     format!(
         r#"[addresses]
-# The two service addresses. "alias": whoever serves adds them to its interface (needs CAP_NET_ADMIN and CAP_NET_RAW).
+# The service addresses. "alias": whoever serves adds them to its interface (needs CAP_NET_ADMIN and CAP_NET_RAW). Each role has one,
+# or a list of up to 4, as main = ["192.168.1.100", "fd00::100"]; with IPv6 among them `listen` below must be "[::]".
 # "none": nothing moves, clients know both servers' own addresses (trials on one machine).
 {keys}
 "#

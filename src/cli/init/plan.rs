@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Args, HEARTBEAT_PORT, HTTP_PORT, NamedAddress, PEER_PORT, TERMINAL_PORT, config_text};
 use crate::cli::Failure;
-use crate::config::{self, Addresses, Arbiter, Config, HeartbeatPath, TerminalTls};
+use crate::config::{self, Addresses, Arbiter, Config, HeartbeatPath, OneOrMore, TerminalTls};
 use crate::layout::Layout;
 use crate::store::Place;
 
@@ -62,8 +62,8 @@ impl Plan {
     /// Every address at which a terminal may meet either server.
     pub(super) fn terminal_addresses(&self, index: usize) -> Vec<IpAddr> {
         let own = self.servers[index].address;
-        match self.configs[index].1.addresses {
-            Addresses::Alias { main, sub, .. } => vec![own, main.into(), sub.into()],
+        match &self.configs[index].1.addresses {
+            Addresses::Alias { main, sub, .. } => [own].iter().chain(main.iter()).chain(sub.iter()).copied().collect(),
             Addresses::None => vec![own],
         }
     }
@@ -155,21 +155,26 @@ impl Answers<'_> {
         })
     }
 
-    /// Service addresses come and go, so only a wildcard hears them all.
+    /// Service addresses come and go, so only a wildcard hears them all; that of IPv6 hears both kinds.
     fn listen_address(&self, own: IpAddr) -> IpAddr {
-        match (&self.args.interface, own) {
-            (None, own) => own,
-            (Some(_), IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
-            (Some(_), IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        let mut to_be_heard = [own].into_iter().chain(self.args.main_address.clone()).chain(self.args.sub_address.clone());
+        match &self.args.interface {
+            None => own,
+            Some(_) if to_be_heard.all(|address| address.is_ipv4()) => Ipv4Addr::UNSPECIFIED.into(),
+            Some(_) => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
 
     fn addresses(&self) -> Result<Addresses, Failure> {
         let Args { interface, main_address, sub_address, gateway, .. } = self.args;
         let Some(interface) = interface else { return Ok(Addresses::None) };
-        let main = main_address.ok_or_else(|| missing("--main-address ADDRESS"))?;
-        let sub = sub_address.ok_or_else(|| missing("--sub-address ADDRESS"))?;
-        Ok(Addresses::Alias { interface: interface.clone(), main, sub, gateway: *gateway })
+        for (flag, given) in [("--main-address ADDRESS", main_address), ("--sub-address ADDRESS", sub_address)] {
+            if given.is_empty() {
+                return Err(missing(flag));
+            }
+        }
+        let [main, sub, gateway] = [main_address, sub_address, gateway].map(|given| OneOrMore(given.clone()));
+        Ok(Addresses::Alias { interface: interface.clone(), main, sub, gateway })
     }
 
     fn store_url(&self, name: &str, layout: &Layout) -> Result<String, Failure> {

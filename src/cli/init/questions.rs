@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::{Args, NamedAddress, WITNESS_PORT};
 use crate::cli::Failure;
+use crate::config::OneOrMore;
 
 /// Wrong answers to one question before it is given up: a file was piped in, or somebody leans on the keyboard.
 const TRIES_MAX: usize = 5;
@@ -61,8 +63,9 @@ impl<R: BufRead, W: Write> Desk<'_, R, W> {
             return Ok(());
         }
         args.interface = Some(interface);
-        args.main_address = Some(self.ask("Service address of Main (terminals connect there)", None)?);
-        args.sub_address = Some(self.ask("Service address of Sub (analysis clients read there)", None)?);
+        let mut addresses = |whose: &str| self.ask::<OneOrMore<IpAddr>>(&format!("Service address of {whose}"), None);
+        args.main_address = addresses("Main (terminals connect there; several with commas)")?.0;
+        args.sub_address = addresses("Sub (analysis clients read there)")?.0;
         Ok(())
     }
 
@@ -116,12 +119,14 @@ mod tests {
     #[test]
     fn what_a_flag_gave_is_not_asked() {
         let mut args = Args { out: Some("here".into()), servers: vec!["a=10.0.0.1".parse().unwrap()], ..blank() };
-        let typed = "b\n10.0.0.2\n10.0.0.3:7410\neth0\n10.0.0.100\n10.0.0.101\nmy site\n7\n";
+        let typed = "b\n10.0.0.2\n10.0.0.3:7410\neth0\n10.0.0.100, fd00::100\n10.0.0.101\nmy site\n7\n";
         let (done, said) = asked(&mut args, typed);
         assert_eq!(done, Ok(()));
         assert!(!said.contains("Directory") && !said.contains("first server"), "{said}");
         assert_eq!((args.servers[1].name.as_str(), args.terminals, args.site.as_str()), ("b", 7, "my site"));
-        assert_eq!(args.sub_address, Some("10.0.0.101".parse().unwrap()));
+        let read = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(read(&args.main_address), ["10.0.0.100", "fd00::100"]);
+        assert_eq!(read(&args.sub_address), ["10.0.0.101"]);
     }
 
     #[test]
