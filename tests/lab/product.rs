@@ -1,8 +1,18 @@
 //! The laboratory as buyers run it: `duplex lab`.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
+
+use crate::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_duplex");
 
@@ -43,7 +53,7 @@ fn a_scenario_is_played_told_as_a_row_and_reported_as_json() {
 #[test]
 fn processors_that_are_all_busy_change_no_role() {
     let outcome = played("processors-busy", &[("wait_s = 60.0", "wait_s = 20.0")]);
-    assert_eq!((&outcome["promises"]["roles"], &outcome["promises"]["pair"]), (&true.into(), &true.into()));
+    assert_eq!(outcome["promises"]["roles"], true);
 }
 
 #[test]
@@ -92,6 +102,24 @@ fn a_soak_gives_an_account_of_its_faults() {
 }
 
 #[test]
+fn a_soak_that_is_interrupted_leaves_its_account_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("there is room for files");
+    let report = directory.path().join("soak.json");
+    let mut command = Command::new(PROGRAM);
+    command.args(["lab", "soak", "--minutes", "5", "--faults", "main killed,lan dead", "--report"]).arg(&report);
+    let mut soak =
+        command.env("TMPDIR", directory.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let rounds = || fs::read_dir(directory.path()).expect("it is there").map(|entry| entry.expect("it has a name").path());
+    // Its process listens for signals by then.
+    until("a round has begun", Duration::from_secs(60), || rounds().any(|round| round.join("logs").is_dir()));
+    kill(Pid::from_raw(soak.id() as i32), Signal::SIGINT).expect("it is our child");
+    assert_eq!(soak.wait().expect("it is our child").code(), Some(130));
+    let account: Value = serde_json::from_slice(&fs::read(&report).expect("it was written")).expect("it is JSON");
+    assert_eq!((&account["lost"], &account["faults"]), (&0.into(), &serde_json::json!({})), "{account}");
+    assert!(rounds().all(|path| path == report), "the round that was not played to its end is gone");
+}
+
+#[test]
 fn a_scenario_with_a_mistake_is_refused_before_anything_starts() {
     let directory = tempfile::tempdir().expect("there is room for files");
     let file = directory.path().join("mine.toml");
@@ -101,6 +129,8 @@ fn a_scenario_with_a_mistake_is_refused_before_anything_starts() {
     assert_eq!(code, Some(2), "{complained}");
     assert!(complained.contains("mine.toml: line ") && complained.contains("everybody"), "{complained}");
     assert_eq!(lab(&["run", "nonsense"]).0, Some(2));
+    let (code, _, complained) = lab(&["soak", "--faults", "main killed,sunshine"]);
+    assert!(code == Some(2) && complained.contains("there is no \"sunshine\"; there are: main killed,"), "{complained}");
     let listed = lab(&["list"]).1;
     assert!(listed.contains("main-killed") && listed.contains("faults 1, 4, 79"), "{listed}");
 }

@@ -11,8 +11,8 @@ use crate::cli::history::Stored;
 pub(super) struct Fault {
     pub(super) name: String,
     pub(super) at_us: u64,
-    /// Everything was whole when it came, and whole again before the next one: what was seen meanwhile is its own.
-    pub(super) alone: bool,
+    /// Since when the two had been a pair, if nothing was broken when it came.
+    pub(super) whole_us: Option<u64>,
 }
 
 /// What a server's journal held while the server was dead, or before it was let back among the others.
@@ -32,8 +32,8 @@ pub(super) struct Evidence {
     pub(super) faults: Vec<Fault>,
     /// When the terminals were sent home.
     pub(super) ended_us: u64,
-    /// At the end, with everything repaired.
-    pub(super) is_a_pair: bool,
+    /// Since when the two had been a pair then.
+    pub(super) whole_us: Option<u64>,
     /// The audit's JSON, or why there is none.
     pub(super) audit: Result<Value, String>,
     /// What the servers logged.

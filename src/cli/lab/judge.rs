@@ -64,13 +64,13 @@ pub(super) fn judge(scenario: &Scenario, told: &[Told], evidence: &Evidence) -> 
         ("P2", lost == 0 && acknowledged > 0 && none(|anomaly| matches!(anomaly, Anomaly::WentBack { .. }))),
         ("P3", doubled == 0 && none(|anomaly| matches!(anomaly, Anomaly::TwoAnswers { .. }))),
         ("P4", none(|anomaly| matches!(anomaly, Anomaly::OldEpoch { .. }))),
-        ("P5", evidence.is_a_pair && closed.is_empty()),
+        ("P5", evidence.whole_us.is_some() && closed.is_empty()),
         ("P6", thrown.is_empty()),
         ("P7", evidence.audit.as_ref().is_ok_and(|audit| audit["digests_equal"] == true)),
         ("P8", untrue.is_empty()),
     ];
     let shared = shared_epochs.iter().map(|epoch| format!("both servers say that they acknowledged in epoch {epoch}"));
-    let no_pair = (!evidence.is_a_pair).then(|| "the two did not become a pair again in time".to_owned());
+    let no_pair = evidence.whole_us.is_none().then(|| "the two did not become a pair again in time".to_owned());
     let remarks = anomalies.iter().map(ToString::to_string).chain(shared).chain(evidence.audit.as_ref().err().cloned());
     let remarks = remarks.chain(no_pair).chain(closed).chain(thrown).chain(untrue);
     let too_many = expected.iter().filter_map(|(_, reason)| reason.clone());
@@ -81,7 +81,7 @@ pub(super) fn judge(scenario: &Scenario, told: &[Told], evidence: &Evidence) -> 
         lost: lost as u64,
         doubled: doubled as u64,
         double_acknowledgers: double_acknowledgers as u64,
-        gaps: gaps(told, &evidence.faults, evidence.ended_us),
+        gaps: gaps(told, evidence),
         kept: evidence.found.iter().flatten().filter(|line| line.is_ok()).count() as u64,
         promises: promises.into_iter().chain(met).map(|(name, held)| (name.to_owned(), held)).collect(),
         remarks: remarks.chain(too_many).take(REMARKS_MAX).collect(),
@@ -106,15 +106,24 @@ fn served_while_closed(told: &[Told], evidence: &Evidence) -> Vec<String> {
     served.chain(evidence.claims.iter().cloned()).collect()
 }
 
-/// A fault lasts until the next one, or to the end.
-fn gaps(told: &[Told], faults: &[Fault], ended_us: u64) -> Vec<Gap> {
-    let ends = faults.iter().skip(1).map(|next| next.at_us).chain([ended_us]);
-    let gap = |(fault, end_us): (&Fault, u64)| Gap {
+/// A fault lasts until the next one, or to the end. Its gap is its own, if between it and its neighbours the two were a pair and
+/// terminals were answered: they come back to a pair a little later than it is one.
+fn gaps(told: &[Told], evidence: &Evidence) -> Vec<Gap> {
+    let Evidence { faults, ended_us, whole_us, .. } = evidence;
+    let bounds = faults.iter().map(|fault| (fault.whole_us, fault.at_us)).chain([(*whole_us, *ended_us)]);
+    let is_clean = |(whole_us, at_us): (Option<u64>, u64)| whole_us.is_some_and(|whole_us| is_answered(told, whole_us, at_us));
+    let bounds: Vec<(u64, bool)> = bounds.map(|bound| (bound.1, is_clean(bound))).collect();
+    let gap = |(fault, bounds): (&Fault, &[(u64, bool)])| Gap {
         fault: fault.name.clone(),
-        ms: longest_gap_us(told, fault.at_us, end_us) as f64 / 1e3,
-        alone: fault.alone,
+        ms: longest_gap_us(told, bounds[0].0, bounds[1].0) as f64 / 1e3,
+        alone: bounds.iter().all(|(_, is_clean)| *is_clean),
     };
-    faults.iter().zip(ends).map(gap).collect()
+    faults.iter().zip(bounds.windows(2)).map(gap).collect()
+}
+
+fn is_answered(told: &[Told], from_us: u64, to_us: u64) -> bool {
+    let mut answers = told.iter().filter(|told| told.is_acknowledged()).flat_map(|told| &told.answers);
+    answers.any(|answer| (from_us..to_us).contains(&answer.at_us))
 }
 
 #[cfg(test)]
@@ -133,10 +142,10 @@ mod tests {
     fn evidence(journals: [Vec<Stored>; 2]) -> Evidence {
         Evidence {
             faults: [("first", 1_000), ("second", 50_000)]
-                .map(|(name, at_us)| Fault { name: name.into(), at_us, alone: true })
+                .map(|(name, at_us)| Fault { name: name.into(), at_us, whole_us: Some(at_us - 600) })
                 .into(),
             ended_us: 90_000,
-            is_a_pair: true,
+            whole_us: Some(80_000),
             audit: Ok(serde_json::json!({"digests_equal": true})),
             words: [
                 "a pair, as main, actor: failover-coordinator, epoch: 1".into(),
@@ -166,6 +175,21 @@ mod tests {
         assert_eq!((outcome.broken(), outcome.acknowledged), (vec![], 3));
         let gaps: Vec<(&str, f64)> = outcome.gaps.iter().map(|gap| (gap.fault.as_str(), gap.ms)).collect();
         assert_eq!(gaps, [("first", 54.0), ("second", 54.0)], "a wait that spans two faults counts for both");
+        assert!(outcome.gaps.iter().all(|gap| !gap.alone), "and is neither's own: nobody was answered between them");
+    }
+
+    #[test]
+    fn a_gap_is_a_faults_own_if_terminals_were_answered_by_a_pair_before_it_and_before_the_next_one() {
+        let (mut told, journals) = good();
+        told.push(samples::told("d", (49_000, 49_700), (1, 4), StoredOn::Both));
+        let alone = |evidence: &Evidence| gaps(&told, evidence).iter().map(|gap| gap.alone).collect::<Vec<_>>();
+        let mut evidence = evidence(journals);
+        assert_eq!(alone(&evidence), [true, true]);
+        evidence.faults[1].whole_us = None;
+        assert_eq!(alone(&evidence), [false, false]);
+        evidence.faults[1].whole_us = Some(49_400);
+        evidence.whole_us = None;
+        assert_eq!(alone(&evidence), [true, false]);
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(super) struct Play<'a> {
     scenario: &'a Scenario,
     hands: Hands,
     faults: Vec<Fault>,
-    /// Nothing was broken since the two were last seen to be a pair.
-    is_whole: bool,
+    /// Since when the two have been a pair, if nothing was broken after that.
+    whole_us: Option<u64>,
     closed: Vec<(u64, u64)>,
     claims: Vec<String>,
 }
@@ -46,7 +46,7 @@ impl<'a> Play<'a> {
         let Scenario { terminals, direct, .. } = *scenario;
         let plan = Plan { terminals, store: "sqlite".into(), members: MEMBERS, direct };
         let stage = Stage::new(Cast::new(directory, boxes)?, plan).quiet();
-        Ok(Self { scenario, hands: Hands::on(stage), faults: vec![], is_whole: true, closed: vec![], claims: vec![] })
+        Ok(Self { scenario, hands: Hands::on(stage), faults: vec![], whole_us: None, closed: vec![], claims: vec![] })
     }
 
     /// # Errors
@@ -57,6 +57,7 @@ impl<'a> Play<'a> {
         stage.open_the_day().await?;
         stage.import_members().await?;
         let mut load = stage.start_load(self.scenario.per_second, FOR_EVER_S, &[])?;
+        self.whole_us = Some(now_us());
         sleep(SETTLE).await;
         let scenario = self.scenario;
         for _ in 0..scenario.times {
@@ -65,33 +66,25 @@ impl<'a> Play<'a> {
             }
         }
         self.hands.heal().await?;
-        let is_a_pair = self.wait_until_a_pair().await;
+        self.wait_until_a_pair().await;
         sleep(SETTLE).await;
         let ended_us = now_us();
         send_home(&mut load).await?;
-        self.judge(is_a_pair, ended_us).await
+        self.judge(ended_us).await
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), Failure> {
         let begun_us = now_us();
         sleep(Duration::from_secs_f64(step.wait_s)).await;
         if let Some(name) = &step.fault {
-            self.begin(name);
+            self.faults.push(Fault { name: name.clone(), at_us: now_us(), whole_us: self.whole_us.take() });
         }
         match step.act {
-            Act::WaitForPair => drop(self.wait_until_a_pair().await),
+            Act::WaitForPair => self.wait_until_a_pair().await,
             Act::NobodyServes => self.see_that_nobody_serves(begun_us).await,
             _ => self.hands.take(step).await?,
         }
         Ok(())
-    }
-
-    fn begin(&mut self, name: &str) {
-        if let Some(last) = self.faults.last_mut() {
-            last.alone &= self.is_whole;
-        }
-        self.faults.push(Fault { name: name.to_owned(), at_us: now_us(), alone: self.is_whole });
-        self.is_whole = false;
     }
 
     async fn see_that_nobody_serves(&mut self, begun_us: u64) {
@@ -104,22 +97,19 @@ impl<'a> Play<'a> {
         }
     }
 
-    async fn wait_until_a_pair(&mut self) -> bool {
+    async fn wait_until_a_pair(&mut self) {
         let deadline = Instant::now() + PAIR_LIMIT;
         while !self.hands.stage.is_a_pair().await {
             if Instant::now() >= deadline {
-                return false;
+                self.whole_us = None;
+                return;
             }
             sleep(LOOK).await;
         }
-        self.is_whole = true;
-        true
+        self.whole_us.get_or_insert_with(now_us);
     }
 
-    async fn judge(mut self, is_a_pair: bool, ended_us: u64) -> Result<Outcome, Failure> {
-        if let Some(last) = self.faults.last_mut() {
-            last.alone &= self.is_whole;
-        }
+    async fn judge(mut self, ended_us: u64) -> Result<Outcome, Failure> {
         let stage = &mut self.hands.stage;
         let audit = stage.audit().await;
         let words = Machine::SERVERS.map(|server| stage.cast.words(server.name()));
@@ -132,9 +122,9 @@ impl<'a> Play<'a> {
         let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
         let opened = std::fs::File::open(&file).map_err(|e| bad(e.to_string()))?;
         let told = history::read(std::io::BufReader::new(opened)).map_err(bad)?;
-        let Self { faults, closed, claims, .. } = self;
+        let Self { faults, whole_us, closed, claims, .. } = self;
         let snapshots = self.hands.snapshots;
-        let evidence = Evidence { faults, ended_us, is_a_pair, audit, words, journals, snapshots, found, closed, claims };
+        let evidence = Evidence { faults, ended_us, whole_us, audit, words, journals, snapshots, found, closed, claims };
         Ok(judge(self.scenario, &told, &evidence))
     }
 }
