@@ -107,23 +107,26 @@ fn served_while_closed(told: &[Told], evidence: &Evidence) -> Vec<String> {
 }
 
 /// A fault lasts until the next one, or to the end. Its gap is its own, if between it and its neighbours the two were a pair and
-/// terminals were answered: they come back to a pair a little later than it is one.
+/// terminals were answered: they come back to a pair a little later than it is one. Then it ends with the first of those answers, and
+/// nothing of the next one's is taken for it.
 fn gaps(told: &[Told], evidence: &Evidence) -> Vec<Gap> {
     let Evidence { faults, ended_us, whole_us, .. } = evidence;
     let bounds = faults.iter().map(|fault| (fault.whole_us, fault.at_us)).chain([(*whole_us, *ended_us)]);
-    let is_clean = |(whole_us, at_us): (Option<u64>, u64)| whole_us.is_some_and(|whole_us| is_answered(told, whole_us, at_us));
-    let bounds: Vec<(u64, bool)> = bounds.map(|bound| (bound.1, is_clean(bound))).collect();
-    let gap = |(fault, bounds): (&Fault, &[(u64, bool)])| Gap {
+    let answered = |whole_us: Option<u64>, at_us| first_answer_us(told, whole_us?, at_us);
+    let bounds: Vec<(u64, Option<u64>)> = bounds.map(|(whole_us, at_us)| (at_us, answered(whole_us, at_us))).collect();
+    let gap = |(fault, bounds): (&Fault, &[(u64, Option<u64>)])| Gap {
         fault: fault.name.clone(),
-        ms: longest_gap_us(told, bounds[0].0, bounds[1].0) as f64 / 1e3,
-        alone: bounds.iter().all(|(_, is_clean)| *is_clean),
+        ms: longest_gap_us(told, bounds[0].0, bounds[1].1.map_or(bounds[1].0, |answered_us| answered_us.saturating_sub(1)))
+            as f64
+            / 1e3,
+        alone: bounds.iter().all(|(_, answered_us)| answered_us.is_some()),
     };
     faults.iter().zip(bounds.windows(2)).map(gap).collect()
 }
 
-fn is_answered(told: &[Told], from_us: u64, to_us: u64) -> bool {
-    let mut answers = told.iter().filter(|told| told.is_acknowledged()).flat_map(|told| &told.answers);
-    answers.any(|answer| (from_us..to_us).contains(&answer.at_us))
+fn first_answer_us(told: &[Told], from_us: u64, to_us: u64) -> Option<u64> {
+    let answers = told.iter().filter(|told| told.is_acknowledged()).flat_map(|told| &told.answers);
+    answers.map(|answer| answer.at_us).filter(|at_us| (from_us..to_us).contains(at_us)).min()
 }
 
 #[cfg(test)]
@@ -185,6 +188,7 @@ mod tests {
         let alone = |evidence: &Evidence| gaps(&told, evidence).iter().map(|gap| gap.alone).collect::<Vec<_>>();
         let mut evidence = evidence(journals);
         assert_eq!(alone(&evidence), [true, true]);
+        assert_eq!(gaps(&told, &evidence)[0].ms, 30.1, "and not the 35.3 of the next one, though it began before that");
         evidence.faults[1].whole_us = None;
         assert_eq!(alone(&evidence), [false, false]);
         evidence.faults[1].whole_us = Some(49_400);

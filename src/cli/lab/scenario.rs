@@ -7,8 +7,8 @@ use crate::cli::{Failure, load};
 
 /// Steps of one scenario; a soak's round has some hundred.
 const STEPS_MAX: usize = 2_000;
-/// Rounds of one scenario: a day of a link that flaps every three seconds.
-const TIMES_MAX: u32 = 20_000;
+/// Rounds of one scenario: an hour and a half of a link that flaps every three seconds. All of its history is read into memory.
+const TIMES_MAX: u32 = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,6 +147,6 @@ mod tests {
         assert_eq!(step("do = \"kill\"\nwhom = \"same\""), "s.toml: step 1: kill: nobody was named before");
         assert_eq!(step("do = \"kill\"\nwhom = \"main\"\nwait_s = -1.0"), "s.toml: step 1: kill: wait_s must be 0 to 3600");
         assert_eq!(refused(&format!("{head}steps = []\n")), "s.toml: 0 steps, expected 1 to 2000");
-        assert_eq!(refused(&format!("{head}times = 0\n[[steps]]\ndo = \"mend\"\n")), "s.toml: times is 0, expected 1 to 20000");
+        assert_eq!(refused(&format!("{head}times = 0\n[[steps]]\ndo = \"mend\"\n")), "s.toml: times is 0, expected 1 to 1000");
     }
 }
