@@ -93,6 +93,19 @@ pub fn stored(directory: &Path) -> Result<Vec<Stored>, Failure> {
     bad.map_or(Ok(entries), |bad| Err(Failure::failed(bad)))
 }
 
+/// Epoch and sequence of every entry of the journal in `directory`, also while a server writes it.
+///
+/// # Errors
+/// A journal that cannot be read.
+pub(super) fn places(directory: &Path) -> Result<Vec<(u64, u64)>, Failure> {
+    let mut places = Vec::new();
+    visit(directory, Sequence(0), |position, _| {
+        places.push((position.epoch.0, position.sequence.0));
+        ControlFlow::Continue(())
+    })?;
+    Ok(places)
+}
+
 fn visit(directory: &Path, after: Sequence, each: impl FnMut(Position, &[u8]) -> ControlFlow<()>) -> Result<Scanned, Failure> {
     let failed = |error: JournalError| Failure::failed(error.to_string());
     let files = Directory::open(directory).map_err(failed)?;

@@ -37,7 +37,7 @@ pub(super) struct Story<'a> {
 
 impl<'a> Story<'a> {
     pub(super) fn new(args: &'a Args, directory: &Path, boxes: Boxes) -> Result<Self, Failure> {
-        let plan = Plan { terminals: args.terminals, store: args.store.clone(), members: args.members };
+        let plan = Plan { terminals: args.terminals, store: args.store.clone(), members: args.members, direct: false };
         Ok(Self { args, stage: Stage::new(Cast::new(directory, boxes)?, plan) })
     }
 
@@ -59,7 +59,7 @@ impl<'a> Story<'a> {
             moments,
             served_by: served_by.name(),
             audit,
-            journals: [self.stage.journal(Machine::ServerA).await?, self.stage.journal(Machine::ServerB).await?],
+            journals: [self.stage.journal(Machine::ServerA)?, self.stage.journal(Machine::ServerB)?],
             directory: self.stage.cast.file(""),
         };
         verdict::reach(&evidence, &self.stage.cast.file(HISTORY))

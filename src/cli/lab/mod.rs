@@ -11,13 +11,21 @@ use clap::Subcommand;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::stage::{Boxes, NoBoxes};
+use super::stage::{Boxes, NoBoxes, can_lose};
 use super::{Exit, Failure, block_on, counted, own_program, print_line, report_file};
 
+mod catalogue;
+mod chance;
+mod epochs;
+mod evidence;
+mod hands;
+mod honest;
 mod judge;
 mod play;
 mod scenario;
 mod soak;
+mod step;
+mod tails;
 
 use judge::Outcome;
 use scenario::Scenario;
@@ -31,7 +39,7 @@ const SCENARIO: &str = "scenario.toml";
 
 /// Try a pair of servers on this machine: named scenarios, or faults composed by chance.
 ///
-/// Needs network namespaces (root, or unprivileged user namespaces) and `ip`. Exit code 1 if a promise was broken: then the directory with
+/// Needs network namespaces (root, or unprivileged user namespaces), `ip` and, where packets are lost, `nft`. Exit code 1 if a promise was broken: then the directory with
 /// logs, journals and the scenario is kept.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,7 +49,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Name the scenarios that come with this program.
+    /// Name the scenarios that come with this program, what each of them proves, and the faults of ARCHITECTURE.md that it plays.
     List,
     /// Print one of them, as a beginning for your own.
     Show { name: String },
@@ -59,7 +67,7 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// Names of scenarios; all of them if none is named.
+    /// Names of scenarios; all but the long ones if none is named.
     names: Vec<String>,
     /// A scenario of your own, as `duplex lab show` prints one; may be repeated.
     #[arg(long = "file", value_name = "FILE.toml")]
@@ -80,6 +88,9 @@ struct Soak {
     /// Draws faults and moments; without it a seed is drawn and printed.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Only these faults, separated by commas; all, if none is named.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    faults: Vec<String>,
     /// Write the account as JSON to this file.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -101,7 +112,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn list() -> Result<(), Failure> {
-    scenario::built_in().iter().try_for_each(|scenario| print_line(&format!("{:<24} {}", scenario.name, scenario.title)))
+    catalogue::built_in().iter().try_for_each(|scenario| {
+        let rows: Vec<String> = scenario.rows.iter().map(u8::to_string).collect();
+        let long = if scenario.long { " (only if it is named)" } else { "" };
+        print_line(&format!("{:<26} {}{long}", scenario.name, scenario.title))?;
+        print_line(&format!("{:<26} proves: {}; faults {}", "", scenario.proves, rows.join(", ")))
+    })
 }
 
 fn show(name: &str) -> Result<(), Failure> {
@@ -109,7 +125,7 @@ fn show(name: &str) -> Result<(), Failure> {
 }
 
 fn named(name: &str) -> Result<Scenario, Failure> {
-    let found = scenario::built_in().into_iter().find(|scenario| scenario.name == name);
+    let found = catalogue::built_in().into_iter().find(|scenario| scenario.name == name);
     found.ok_or_else(|| Failure::usage(format!("there is no scenario {name:?}; `duplex lab list` names them")))
 }
 
@@ -123,13 +139,17 @@ fn wanted(run: &Run) -> Result<Vec<Scenario>, Failure> {
         let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
         wanted.push(Scenario::read(&file.display().to_string(), &text)?);
     }
-    Ok(if wanted.is_empty() { scenario::built_in() } else { wanted })
+    let short = || catalogue::built_in().into_iter().filter(|scenario| !scenario.long).collect();
+    Ok(if wanted.is_empty() { short() } else { wanted })
 }
 
 fn play_all(run: &Run) -> Result<(), Failure> {
     let scenarios = wanted(run)?;
     report_file::prepare(run.report.as_deref())?;
-    print_line(&format!("{:<24} {:>9} {:>9} {:>5} {:>7}  promises", "scenario", "gap ms", "answered", "lost", "doubled"))?;
+    if scenarios.iter().any(Scenario::loses_packets) {
+        can_lose().map_err(|NoBoxes(reason)| Failure::failed(reason))?;
+    }
+    print_line(&format!("{:<26} {:>9} {:>9} {:>5} {:>7}  promises", "scenario", "gap ms", "answered", "lost", "doubled"))?;
     let mut outcomes = Vec::new();
     for scenario in &scenarios {
         let outcome = play(scenario, run.keep)?;
@@ -143,7 +163,7 @@ fn play_all(run: &Run) -> Result<(), Failure> {
 fn row(outcome: &Outcome) -> String {
     let longest_ms = outcome.gaps.iter().map(|gap| gap.ms).fold(0.0, f64::max);
     let Outcome { scenario, acknowledged, lost, doubled, .. } = outcome;
-    format!("{scenario:<24} {longest_ms:>9.0} {acknowledged:>9} {lost:>5} {doubled:>7}  {}", held(outcome))
+    format!("{scenario:<26} {longest_ms:>9.0} {acknowledged:>9} {lost:>5} {doubled:>7}  {}", held(outcome))
 }
 
 /// Word and shape.
@@ -155,18 +175,33 @@ fn held(outcome: &Outcome) -> String {
 }
 
 fn soak_for(args: &Soak) -> Result<(), Failure> {
+    if let [first, ..] = soak::unknown(&args.faults)[..] {
+        return Err(Failure::usage(format!("--faults: there is no {first:?}; there are: {}", soak::known())));
+    }
     report_file::prepare(args.report.as_deref())?;
+    can_lose().map_err(|NoBoxes(reason)| Failure::failed(reason))?;
     let seed = args.seed.unwrap_or_else(super::history::now_us);
     print_line(&format!("seed {seed}"))?;
-    let (mut account, mut dice, begin) = (soak::Account::of(seed), soak::Dice::of(seed), Instant::now());
+    let mut account = soak::Account::of(seed);
+    let soaked = rounds(args, &mut account);
+    let interrupted = soaked.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted);
+    if soaked.is_ok() || interrupted {
+        print_account(&account)?;
+        report_file::write(args.report.as_deref(), &account)?;
+    }
+    verdict(soaked?, "round", "rounds")
+}
+
+/// How many rounds broke a promise. What was played before an error or an interruption is in the account.
+fn rounds(args: &Soak, account: &mut soak::Account) -> Result<usize, Failure> {
+    let (mut dice, begin, mut broken) = (chance::Dice::of(account.seed), Instant::now(), 0);
     let limit = Duration::from_secs(u64::from(args.minutes) * 60);
-    let mut broken = 0;
     for number in 1.. {
         let left_s = limit.saturating_sub(begin.elapsed()).as_secs_f64();
         if left_s < 1.0 {
             break;
         }
-        let round = soak::compose(format!("round-{number}"), dice.draw(), left_s.min(ROUND_S));
+        let round = soak::compose(format!("round-{number}"), dice.draw(), left_s.min(ROUND_S), &args.faults);
         let outcome = play(&round, false)?;
         account.add(&outcome);
         account.minutes = (begin.elapsed().as_secs_f64() / 6.0).round() / 10.0;
@@ -178,17 +213,19 @@ fn soak_for(args: &Soak) -> Result<(), Failure> {
         print_line(&format!("{line} ({:.1} of {} minutes)", account.minutes, args.minutes))?;
         report_file::write(args.report.as_deref(), &account)?;
     }
-    print_account(&account)?;
-    verdict(broken, "round", "rounds")
+    Ok(broken)
 }
 
 fn print_account(account: &soak::Account) -> Result<(), Failure> {
-    print_line(&format!("\n{:<24} {:>6} {:>10} {:>10}", "fault", "times", "median ms", "longest"))?;
-    for (fault, gaps) in &account.gap_ms {
-        let times = account.faults.get(fault).copied().unwrap_or(0);
-        print_line(&format!("{fault:<24} {times:>6} {:>10.0} {:>10.0}", gaps.median, gaps.max))?;
+    print_line(&format!("\n{:<30} {:>6} {:>9} {:>10} {:>10}", "fault", "times", "measured", "median ms", "longest"))?;
+    for (fault, times) in &account.faults {
+        let gaps = account.gap_ms.get(fault);
+        let [median, longest] = [gaps.map(|gaps| gaps.median), gaps.map(|gaps| gaps.max)];
+        let [median, longest] = [median, longest].map(|ms| ms.map_or("-".to_owned(), |ms| format!("{ms:.0}")));
+        print_line(&format!("{fault:<30} {times:>6} {:>9} {median:>10} {longest:>10}", account.measured(fault)))?;
     }
     let soak::Account { acknowledged, lost, doubled, double_acknowledgers, .. } = account;
+    print_line("measured: nothing else was broken meanwhile")?;
     print_line(&format!(
         "\n{acknowledged} acknowledged, {lost} lost, {doubled} doubled, {double_acknowledgers} double acknowledgers"
     ))

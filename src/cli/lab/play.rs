@@ -1,6 +1,5 @@
 //! Plays one scenario on a stage of its own, and judges what the terminals and the servers have to show.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,18 +8,19 @@ use nix::unistd::Pid;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::judge::{Evidence, Fault, Outcome, judge};
-use super::scenario::{Act, Scenario, Step, Whom};
+use super::evidence::{Evidence, Fault};
+use super::hands::Hands;
+use super::judge::{Outcome, judge};
+use super::scenario::Scenario;
+use super::step::{Act, Step};
 use crate::cli::Failure;
 use crate::cli::history::{self, now_us};
-use crate::cli::stage::{Boxes, Cast, HISTORY, Machine, Plan, Stage, plug};
+use crate::cli::stage::{Boxes, Cast, HISTORY, Machine, Plan, Stage};
 
 /// Few enough for a quick import, many enough that no account is full after a soak's round.
 const MEMBERS: u64 = 3_000;
 /// The pair must be one again this long after the last step.
 const PAIR_LIMIT: Duration = Duration::from_secs(60);
-/// A server that is told to stop ends its sessions, its journal and its addresses.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Before the first step and after the last one, so that every terminal has been answered.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The terminals give up a command after a minute.
@@ -28,185 +28,105 @@ const FAREWELL: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(20);
 /// The load is told when to stop, and not before.
 const FOR_EVER_S: u64 = 86_000;
+/// What a server that acknowledges says of itself.
+const SERVING: [&str; 2] = ["pair", "solo"];
 
 pub(super) struct Play<'a> {
     scenario: &'a Scenario,
-    stage: Stage,
-    /// Who was named last.
-    named: Vec<Machine>,
-    frozen: Vec<Machine>,
-    pulled: Vec<Machine>,
-    /// Orders to switch over that were not waited for.
-    orders: Vec<Child>,
-    burdens: Vec<Child>,
+    hands: Hands,
     faults: Vec<Fault>,
+    /// Since when the two have been a pair, if nothing was broken after that.
+    whole_us: Option<u64>,
+    closed: Vec<(u64, u64)>,
+    claims: Vec<String>,
 }
 
 impl<'a> Play<'a> {
     pub(super) fn new(scenario: &'a Scenario, directory: &Path, boxes: Boxes) -> Result<Self, Failure> {
-        let plan = Plan { terminals: scenario.terminals, store: "sqlite".into(), members: MEMBERS };
+        let Scenario { terminals, direct, .. } = *scenario;
+        let plan = Plan { terminals, store: "sqlite".into(), members: MEMBERS, direct };
         let stage = Stage::new(Cast::new(directory, boxes)?, plan).quiet();
-        Ok(Self {
-            scenario,
-            stage,
-            named: vec![],
-            frozen: vec![],
-            pulled: vec![],
-            orders: vec![],
-            burdens: vec![],
-            faults: vec![],
-        })
+        Ok(Self { scenario, hands: Hands::on(stage), faults: vec![], whole_us: None, closed: vec![], claims: vec![] })
     }
 
     /// # Errors
     /// What the stage itself could not do; a promise that was broken is an outcome.
     pub(super) async fn play(mut self) -> Result<Outcome, Failure> {
-        self.stage.raise_the_pair().await?;
-        self.stage.open_the_day().await?;
-        self.stage.import_members().await?;
-        let mut load = self.stage.start_load(self.scenario.per_second, FOR_EVER_S, &[])?;
+        let stage = &mut self.hands.stage;
+        stage.raise_the_pair().await?;
+        stage.open_the_day().await?;
+        stage.import_members().await?;
+        let mut load = stage.start_load(self.scenario.per_second, FOR_EVER_S, &[])?;
+        self.whole_us = Some(now_us());
         sleep(SETTLE).await;
-        for step in &self.scenario.steps {
-            self.take(step).await?;
+        let scenario = self.scenario;
+        for _ in 0..scenario.times {
+            for step in &scenario.steps {
+                self.take(step).await?;
+            }
         }
-        let is_a_pair = self.heal().await?;
+        self.hands.heal().await?;
+        self.wait_until_a_pair().await;
         sleep(SETTLE).await;
         let ended_us = now_us();
         send_home(&mut load).await?;
-        let audit = self.stage.audit().await;
-        let words = Machine::SERVERS.map(|server| self.stage.cast.words(server.name()));
-        for machine in [Machine::ServerA, Machine::ServerB, Machine::Witness] {
-            self.stage.kill(machine).await?;
-        }
-        let journals = [self.stage.journal(Machine::ServerA).await?, self.stage.journal(Machine::ServerB).await?];
-        let file = self.stage.cast.file(HISTORY);
-        let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
-        let opened = std::fs::File::open(&file).map_err(|e| bad(e.to_string()))?;
-        let told = history::read(std::io::BufReader::new(opened)).map_err(bad)?;
-        let faults = std::mem::take(&mut self.faults);
-        Ok(judge(self.scenario, &told, &Evidence { faults, ended_us, is_a_pair, audit, words, journals }))
+        self.judge(ended_us).await
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), Failure> {
+        let begun_us = now_us();
         sleep(Duration::from_secs_f64(step.wait_s)).await;
-        let machines = self.meant(step.whom).await;
         if let Some(name) = &step.fault {
-            self.faults.push(Fault { name: name.clone(), at_us: now_us() });
+            self.faults.push(Fault { name: name.clone(), at_us: now_us(), whole_us: self.whole_us.take() });
         }
         match step.act {
-            Act::WaitForPair => drop(self.wait_until_a_pair().await),
-            Act::SwitchOver => self.switch_over().await?,
-            Act::Burden => self.burden()?,
-            Act::Relieve => self.burdens.clear(),
-            act => {
-                for machine in machines {
-                    self.act(act, machine).await?;
-                }
-            }
+            Act::WaitForPair => self.wait_until_a_pair().await,
+            Act::NobodyServes => self.see_that_nobody_serves(begun_us).await,
+            _ => self.hands.take(step).await?,
         }
         Ok(())
     }
 
-    async fn act(&mut self, act: Act, machine: Machine) -> Result<(), Failure> {
-        match act {
-            Act::Kill => self.stage.kill(machine).await?,
-            Act::Stop => {
-                self.stage.signal(machine, Signal::SIGTERM);
-                self.stage.ended(machine, STOP_LIMIT).await?;
+    async fn see_that_nobody_serves(&mut self, begun_us: u64) {
+        self.closed.push((begun_us, now_us()));
+        for server in Machine::SERVERS {
+            let status = self.hands.stage.status(server).await;
+            if let Some(status) = status.filter(|status| SERVING.contains(&status.mode.as_str())) {
+                self.claims.push(format!("{} says that it is {} where nobody may serve", server.name(), status.mode));
             }
-            Act::Freeze => {
-                self.stage.signal(machine, Signal::SIGSTOP);
-                self.frozen.push(machine);
-            }
-            Act::Thaw => {
-                self.stage.signal(machine, Signal::SIGCONT);
-                self.frozen.retain(|frozen| *frozen != machine);
-            }
-            Act::Start => self.stage.start(machine)?,
-            Act::Pull => {
-                cable(machine, false)?;
-                self.pulled.push(machine);
-            }
-            Act::Plug => {
-                cable(machine, true)?;
-                self.pulled.retain(|pulled| *pulled != machine);
-            }
-            Act::SwitchOver | Act::Burden | Act::Relieve | Act::WaitForPair => {}
         }
-        Ok(())
     }
 
-    /// Who is Main is asked at that moment; where nobody says so, the first server is taken for it.
-    async fn meant(&mut self, whom: Option<Whom>) -> Vec<Machine> {
-        let servers = Machine::SERVERS.to_vec();
-        let meant = match whom {
-            None => return vec![],
-            Some(Whom::Same) => return self.named.clone(),
-            Some(Whom::HallA) => vec![Machine::ServerA],
-            Some(Whom::HallB) => vec![Machine::ServerB],
-            Some(Whom::Witness) => vec![Machine::Witness],
-            Some(Whom::Both) => servers,
-            Some(Whom::All) => [servers, vec![Machine::Witness]].concat(),
-            Some(role @ (Whom::Main | Whom::Sub)) => {
-                let main = self.stage.main().await.unwrap_or(Machine::ServerA);
-                vec![if role == Whom::Main { main } else { main.other() }]
-            }
-        };
-        self.named.clone_from(&meant);
-        meant
-    }
-
-    /// Not waited for: the next step may come in the middle of it.
-    async fn switch_over(&mut self) -> Result<(), Failure> {
-        let main = self.stage.main().await.unwrap_or(Machine::ServerA);
-        let arguments: [OsString; 3] = ["switchover".into(), "--config".into(), self.stage.cast.config(main).into()];
-        let order = self.stage.cast.start(main, "switchover", &arguments)?;
-        self.orders.push(order);
-        Ok(())
-    }
-
-    /// Ended when they are dropped, or with this process.
-    fn burden(&mut self) -> Result<(), Failure> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..2 * processors {
-            self.burdens.push(self.stage.cast.start(Machine::Terminals, "burden", &["lab".into(), "burden".into()])?);
-        }
-        Ok(())
-    }
-
-    /// Whatever the steps have left broken is put right, as staff would do it; whether the two are a pair then.
-    async fn heal(&mut self) -> Result<bool, Failure> {
-        self.burdens.clear();
-        for machine in std::mem::take(&mut self.frozen) {
-            self.stage.signal(machine, Signal::SIGCONT);
-        }
-        for machine in std::mem::take(&mut self.pulled) {
-            cable(machine, true)?;
-        }
-        for order in &mut self.orders {
-            // It ends by itself within its limit; whether it was carried out is the servers' business.
-            let _ = timeout(STOP_LIMIT, order.wait()).await;
-        }
-        for machine in [Machine::Witness, Machine::ServerA, Machine::ServerB] {
-            self.stage.start(machine)?;
-        }
-        Ok(self.wait_until_a_pair().await)
-    }
-
-    async fn wait_until_a_pair(&self) -> bool {
+    async fn wait_until_a_pair(&mut self) {
         let deadline = Instant::now() + PAIR_LIMIT;
-        while !self.stage.is_a_pair().await {
+        while !self.hands.stage.is_a_pair().await {
             if Instant::now() >= deadline {
-                return false;
+                self.whole_us = None;
+                return;
             }
             sleep(LOOK).await;
         }
-        true
+        self.whole_us.get_or_insert_with(now_us);
     }
-}
 
-fn cable(machine: Machine, in_switch: bool) -> Result<(), Failure> {
-    plug(machine, in_switch).map_err(|why| Failure::failed(why.0))
+    async fn judge(mut self, ended_us: u64) -> Result<Outcome, Failure> {
+        let stage = &mut self.hands.stage;
+        let audit = stage.audit().await;
+        let words = Machine::SERVERS.map(|server| stage.cast.words(server.name()));
+        for machine in [Machine::ServerA, Machine::ServerB, Machine::Witness] {
+            stage.kill(machine).await?;
+        }
+        let journals = [stage.journal(Machine::ServerA)?, stage.journal(Machine::ServerB)?];
+        let found = [stage.lost_and_found(Machine::ServerA)?, stage.lost_and_found(Machine::ServerB)?];
+        let file = stage.cast.file(HISTORY);
+        let bad = |reason: String| Failure::failed(format!("{}: {reason}", file.display()));
+        let opened = std::fs::File::open(&file).map_err(|e| bad(e.to_string()))?;
+        let told = history::read(std::io::BufReader::new(opened)).map_err(bad)?;
+        let Self { faults, whole_us, closed, claims, .. } = self;
+        let snapshots = self.hands.snapshots;
+        let evidence = Evidence { faults, ended_us, whole_us, audit, words, journals, snapshots, found, closed, claims };
+        Ok(judge(self.scenario, &told, &evidence))
+    }
 }
 
 /// Every terminal finishes its command.

@@ -1,15 +1,14 @@
 //! A scenario: what happens to a pair at work, step by step, as a file that a person reads and writes.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use super::step::{Act, Step};
 use crate::cli::{Failure, load};
 
 /// Steps of one scenario; a soak's round has some hundred.
 const STEPS_MAX: usize = 2_000;
-/// Longest pause before a step, seconds.
-const WAIT_S_MAX: f64 = 3_600.0;
+/// Rounds of one scenario: an hour and a half of a link that flaps every three seconds. All of its history is read into memory.
+const TIMES_MAX: u32 = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,9 +21,27 @@ pub(super) struct Scenario {
     /// Commands a second of all terminals together.
     #[serde(default = "per_second")]
     pub(super) per_second: f64,
-    /// How often who acknowledges may change; more is a broken promise of its own, `roles`.
+    /// What it shows if it holds, in one sentence, for whoever chooses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) proves: String,
+    /// The rows of the list of faults (ARCHITECTURE.md) that it plays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rows: Vec<u8>,
+    /// Takes so long that it is played only when it is named.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(super) long: bool,
+    /// A cable of their own joins the two servers: entries go over it, heartbeats over it and over the LAN.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(super) direct: bool,
+    /// How often the other server may become the one that serves; more is a broken promise of its own, `roles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) role_changes_max: Option<u64>,
+    /// How often a server may go on without the other one; more is a broken promise of its own, `pair`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) solos_max: Option<u64>,
+    /// How often all steps are taken, one after another.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub(super) times: u32,
     pub(super) steps: Vec<Step>,
 }
 
@@ -36,85 +53,39 @@ fn per_second() -> f64 {
     200.0
 }
 
-/// One thing that is done, after a pause.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Step {
-    /// Seconds before it.
-    #[serde(default)]
-    pub(super) wait_s: f64,
-    #[serde(rename = "do")]
-    pub(super) act: Act,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) whom: Option<Whom>,
-    /// With this step a fault begins, of this name: the longest wait of all terminals from here to the next fault is its gap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) fault: Option<String>,
+fn once() -> u32 {
+    1
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Act {
-    /// SIGKILL.
-    Kill,
-    /// SIGTERM, and its end waited for.
-    Stop,
-    /// SIGSTOP, and its end.
-    Freeze,
-    Thaw,
-    Start,
-    /// The cable out of the switch, and into it.
-    Pull,
-    Plug,
-    SwitchOver,
-    /// Every processor of this machine is kept busy twice over, and no longer.
-    Burden,
-    Relieve,
-    WaitForPair,
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_once(times: &u32) -> bool {
+    *times == 1
 }
 
-impl Act {
-    /// Whether it is done to somebody.
-    fn has_whom(self) -> bool {
-        !matches!(self, Self::SwitchOver | Self::Burden | Self::Relieve | Self::WaitForPair)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Whom {
-    /// The server that is Main at that moment, and the other one.
-    Main,
-    Sub,
-    HallA,
-    HallB,
-    Witness,
-    Both,
-    /// Both servers and the witness.
-    All,
-    /// As the step before that named somebody.
-    Same,
-}
-
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Freeze => "freeze",
-            Self::Thaw => "thaw",
-            Self::Start => "start",
-            Self::Pull => "pull",
-            Self::Plug => "plug",
-            Self::SwitchOver => "switch-over",
-            Self::Burden => "burden",
-            Self::Relieve => "relieve",
-            Self::WaitForPair => "wait-for-pair",
-        })
-    }
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_not(set: &bool) -> bool {
+    !set
 }
 
 impl Scenario {
+    /// Everything else as it is where a file does not say it.
+    pub(super) fn new(name: String, title: String, steps: Vec<Step>) -> Self {
+        Self {
+            name,
+            title,
+            steps,
+            terminals: terminals(),
+            per_second: per_second(),
+            proves: String::new(),
+            rows: vec![],
+            long: false,
+            direct: false,
+            role_changes_max: None,
+            solos_max: None,
+            times: once(),
+        }
+    }
+
     /// Reads a scenario's text; `file` names it in an error.
     ///
     /// # Errors
@@ -136,42 +107,23 @@ impl Scenario {
         if !load::is_rate(self.per_second) || self.terminals == 0 || self.terminals > 3_500 {
             return Err("per_second must be above 0, and terminals 1 to 3500".into());
         }
+        if !(1..=TIMES_MAX).contains(&self.times) {
+            return Err(format!("times is {}, expected 1 to {TIMES_MAX}", self.times));
+        }
         let mut somebody = false;
         for (number, step) in self.steps.iter().enumerate() {
-            let refuse = |reason: &str| Err(format!("step {}: {}: {reason}", number + 1, step.act));
-            if !(0.0..=WAIT_S_MAX).contains(&step.wait_s) {
-                return refuse("wait_s must be 0 to 3600");
+            if let Some(mistake) = step.mistake(somebody, self.direct) {
+                return Err(format!("step {}: {}: {mistake}", number + 1, step.act));
             }
-            match (step.act.has_whom(), step.whom) {
-                (false, Some(_)) => return refuse("takes no whom"),
-                (false, None) => {}
-                (true, None) => return refuse("needs whom"),
-                (true, Some(Whom::Same)) if !somebody => return refuse("nobody was named before"),
-                (true, Some(_)) => somebody = true,
-            }
+            somebody |= step.whom.is_some();
         }
         Ok(())
     }
-}
 
-/// Those that come with the program, in the order of a run.
-pub(super) fn built_in() -> Vec<Scenario> {
-    let files = [
-        include_str!("../../../scenarios/main-killed.toml"),
-        include_str!("../../../scenarios/sub-killed.toml"),
-        include_str!("../../../scenarios/witness-killed.toml"),
-        include_str!("../../../scenarios/power-cut.toml"),
-        include_str!("../../../scenarios/main-frozen.toml"),
-        include_str!("../../../scenarios/main-isolated.toml"),
-        include_str!("../../../scenarios/sub-isolated.toml"),
-        include_str!("../../../scenarios/cable-flaps.toml"),
-        include_str!("../../../scenarios/main-stopped.toml"),
-        include_str!("../../../scenarios/switch-over.toml"),
-        include_str!("../../../scenarios/killed-while-switching.toml"),
-        include_str!("../../../scenarios/killed-while-returning.toml"),
-        include_str!("../../../scenarios/processors-busy.toml"),
-    ];
-    files.iter().map(|text| Scenario::read("a scenario of this program", text).expect("a test reads them all")).collect()
+    /// Whether it needs a program that drops packets.
+    pub(super) fn loses_packets(&self) -> bool {
+        self.steps.iter().any(|step| step.act == Act::Lose)
+    }
 }
 
 #[cfg(test)]
@@ -180,15 +132,6 @@ mod tests {
 
     fn refused(text: &str) -> String {
         Scenario::read("s.toml", text).expect_err("it is bad").message
-    }
-
-    #[test]
-    fn every_scenario_of_this_program_can_be_read_and_has_a_name_of_its_own() {
-        let mut names: Vec<String> = built_in().into_iter().map(|scenario| scenario.name).collect();
-        let count = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!((names.len(), count), (13, 13));
     }
 
     #[test]
@@ -204,5 +147,6 @@ mod tests {
         assert_eq!(step("do = \"kill\"\nwhom = \"same\""), "s.toml: step 1: kill: nobody was named before");
         assert_eq!(step("do = \"kill\"\nwhom = \"main\"\nwait_s = -1.0"), "s.toml: step 1: kill: wait_s must be 0 to 3600");
         assert_eq!(refused(&format!("{head}steps = []\n")), "s.toml: 0 steps, expected 1 to 2000");
+        assert_eq!(refused(&format!("{head}times = 0\n[[steps]]\ndo = \"mend\"\n")), "s.toml: times is 0, expected 1 to 1000");
     }
 }

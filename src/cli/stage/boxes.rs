@@ -11,6 +11,7 @@ use std::process::Command as Blocking;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid};
+use serde::{Deserialize, Serialize};
 
 /// Why there are no namespaces, for the user.
 #[derive(Debug)]
@@ -49,6 +50,16 @@ impl Machine {
     }
 }
 
+/// A way between the two servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::cli) enum Path {
+    /// Through the switch, as everybody else.
+    Lan,
+    /// A cable of their own, where the stage has one.
+    Direct,
+}
+
 /// Where the machines are.
 #[derive(Clone, Debug)]
 pub(in crate::cli) enum Boxes {
@@ -63,6 +74,11 @@ pub(in crate::cli) enum Boxes {
 const NET: [u8; 3] = [198, 18, 77];
 pub(in crate::cli) const INTERFACE: &str = "eth0";
 const BRIDGE: &str = "duplex0";
+/// The same for the cable that joins the two servers.
+const DIRECT_NET: [u8; 3] = [198, 18, 78];
+const DIRECT_INTERFACE: &str = "direct";
+/// In the middle of that cable, so that either end can lose it without being touched.
+const DIRECT_BRIDGE: &str = "duplex1";
 
 impl Boxes {
     /// Moves this process, which must have one thread, into namespaces of its own, and builds the machines there.
@@ -117,14 +133,39 @@ impl Boxes {
     }
 }
 
-/// Whether a machine's cable is in the switch. Called by the process that built the boxes: the cables' ends are in its network.
-pub(in crate::cli) fn plug(machine: Machine, in_switch: bool) -> Result<(), NoBoxes> {
-    let state = if in_switch { "up" } else { "down" };
-    ip(&format!("link set {} {state}", cable_of(machine)))
+/// A server's address on the cable that joins the two.
+pub(in crate::cli) fn direct_address(server: Machine) -> IpAddr {
+    Ipv4Addr::new(DIRECT_NET[0], DIRECT_NET[1], DIRECT_NET[2], server.number()).into()
 }
 
-fn cable_of(machine: Machine) -> String {
-    format!("cable{}", machine.number())
+/// Whether a machine's cable is in. Of the direct one, both servers lose their end. Called by the process that built the boxes: the
+/// cables' other ends are in its network.
+pub(in crate::cli) fn plug(machine: Machine, path: Path, is_in: bool) -> Result<(), NoBoxes> {
+    let state = if is_in { "up" } else { "down" };
+    let ends = match path {
+        Path::Lan => vec![machine],
+        Path::Direct => Machine::SERVERS.to_vec(),
+    };
+    ends.into_iter().try_for_each(|end| ip(&format!("link set {} {state}", port_of(end, path))))
+}
+
+/// The far end of a machine's cable: what it sends comes in there.
+pub(super) fn port_of(machine: Machine, path: Path) -> String {
+    let cable = match path {
+        Path::Lan => "cable",
+        Path::Direct => "direct",
+    };
+    format!("{cable}{}", machine.number())
+}
+
+/// Joins the two servers by a cable of their own.
+pub(super) fn join() -> Result<(), NoBoxes> {
+    ip(&format!("link add {DIRECT_BRIDGE} type bridge"))?;
+    ip(&format!("link set {DIRECT_BRIDGE} up"))?;
+    Machine::SERVERS.into_iter().try_for_each(|server| {
+        let port = port_of(server, Path::Direct);
+        connect(server, (&port, DIRECT_BRIDGE), (DIRECT_INTERFACE, direct_address(server)))
+    })
 }
 
 /// Own network and mounts: as root directly, otherwise (or where root is not trusted that far) in a user namespace of its own.
@@ -151,15 +192,21 @@ fn write(file: &str, text: &str) -> Result<(), NoBoxes> {
 
 /// A namespace with one cable into the bridge.
 fn add(machine: Machine, boxes: &Boxes) -> Result<(), NoBoxes> {
-    let (name, address) = (machine.name(), boxes.address(machine));
-    let cable = cable_of(machine);
+    let name = machine.name();
+    ip(&format!("netns add {name}"))?;
+    ip(&format!("-n {name} link set lo up"))?;
+    let port = port_of(machine, Path::Lan);
+    connect(machine, (&port, BRIDGE), (INTERFACE, boxes.address(machine)))
+}
+
+/// A cable from a bridge to an interface of the machine.
+fn connect(machine: Machine, (port, bridge): (&str, &str), (interface, address): (&str, IpAddr)) -> Result<(), NoBoxes> {
+    let name = machine.name();
     let steps = [
-        format!("netns add {name}"),
-        format!("link add {cable} type veth peer name {INTERFACE} netns {name}"),
-        format!("link set {cable} master {BRIDGE} up"),
-        format!("-n {name} link set lo up"),
-        format!("-n {name} address add {address}/24 dev {INTERFACE}"),
-        format!("-n {name} link set {INTERFACE} up"),
+        format!("link add {port} type veth peer name {interface} netns {name}"),
+        format!("link set {port} master {bridge} up"),
+        format!("-n {name} address add {address}/24 dev {interface}"),
+        format!("-n {name} link set {interface} up"),
     ];
     steps.iter().try_for_each(|line| ip(line))
 }

@@ -2,6 +2,7 @@
 //! demo and the laboratory play on.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,15 +13,21 @@ use tokio::time::{Instant, sleep, timeout};
 
 mod boxes;
 mod cast;
+mod direct;
+mod losses;
+mod store_lock;
 
-pub(in crate::cli) use boxes::{Boxes, Machine, NoBoxes, plug};
+pub(in crate::cli) use boxes::{Boxes, Machine, NoBoxes, Path, plug};
 pub(in crate::cli) use cast::Cast;
+pub(in crate::cli) use losses::{Loss, What, can_lose};
+pub(in crate::cli) use store_lock::StoreLock;
 
 use super::history::Stored;
 use super::import::sample;
 use super::init::{MANAGER, WITNESS_PORT};
 use super::status::{self, Status};
-use super::{Failure, counted, print_line, rolls};
+use super::{Failure, counted, journal, print_line, rolls, settings};
+use crate::layout::Layout;
 use crate::ledger::rows::TerminalKind;
 
 /// From two started processes to a pair; keys, stores and journals are new and small.
@@ -38,6 +45,8 @@ pub(in crate::cli) struct Plan {
     pub(in crate::cli) terminals: u16,
     pub(in crate::cli) store: String,
     pub(in crate::cli) members: u64,
+    /// A cable of their own joins the two servers: entries go over it, heartbeats over both.
+    pub(in crate::cli) direct: bool,
 }
 
 /// The cast on stage.
@@ -67,6 +76,9 @@ impl Stage {
         self.say("making keys and two configurations")?;
         let arguments = self.cast.init_arguments(self.plan.terminals, &self.plan.store);
         self.cast.run(Machine::Terminals, "init", &arguments).await?;
+        if self.plan.direct {
+            direct::join(&self.cast)?;
+        }
         self.say("starting a witness and two servers")?;
         self.start_witness()?;
         for server in Machine::SERVERS {
@@ -216,6 +228,16 @@ impl Stage {
             .map_err(|e| Failure::failed(e.to_string()))
     }
 
+    /// From now on these packets are lost, and no others.
+    pub(in crate::cli) fn lose(&self, losses: &[Loss]) -> Result<(), Failure> {
+        losses::lose(losses, &self.cast.boxes, self.plan.direct).map_err(|NoBoxes(reason)| Failure::failed(reason))
+    }
+
+    /// Keeps a server from writing its store (SQLite), until what is returned is dropped.
+    pub(in crate::cli) fn lock_store(&self, server: Machine) -> Result<StoreLock, Failure> {
+        StoreLock::take(&self.layout(server)?.sqlite())
+    }
+
     /// Whether both say that they are a pair.
     pub(in crate::cli) async fn is_a_pair(&self) -> bool {
         are_a_pair(&self.statuses().await)
@@ -253,11 +275,29 @@ impl Stage {
         serde_json::from_str(&printed).map_err(|e| format!("audit: {e}"))
     }
 
-    pub(in crate::cli) async fn journal(&self, server: Machine) -> Result<Vec<Stored>, Failure> {
-        let arguments = ["journal".into(), "show".into(), "--json".into(), "--config".into(), self.cast.config(server).into()];
-        let printed = self.cast.run(server, "journal", &arguments).await?;
-        let entries = printed.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-        entries.map_err(|e| Failure::failed(format!("journal of {}: {e}", server.name())))
+    pub(in crate::cli) fn journal_directory(&self, server: Machine) -> Result<PathBuf, Failure> {
+        Ok(self.layout(server)?.journal())
+    }
+
+    /// What its journal holds.
+    pub(in crate::cli) fn journal(&self, server: Machine) -> Result<Vec<Stored>, Failure> {
+        journal::stored(&self.journal_directory(server)?)
+    }
+
+    /// What was cut off its journal: each line of its lost-and-found, or why one cannot be read.
+    pub(in crate::cli) fn lost_and_found(&self, server: Machine) -> Result<Vec<Result<Stored, String>>, Failure> {
+        let directory = self.layout(server)?.lost_and_found();
+        let bad = |e: std::io::Error| Failure::failed(format!("{}: {e}", directory.display()));
+        let mut lines = Vec::new();
+        for file in std::fs::read_dir(&directory).map_err(bad)? {
+            let text = std::fs::read_to_string(file.map_err(bad)?.path()).map_err(bad)?;
+            lines.extend(text.lines().map(|line| serde_json::from_str(line).map_err(|e| e.to_string())));
+        }
+        Ok(lines)
+    }
+
+    fn layout(&self, server: Machine) -> Result<Layout, Failure> {
+        Ok(Layout::of(&settings(&self.cast.config(server))?))
     }
 }
 

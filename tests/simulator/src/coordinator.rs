@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use duplex::arbiter::{Asker, CasOutcome};
+use duplex::arbiter::Asker;
 use duplex::config::limits;
 use duplex::journal::CoordinationFile;
 use duplex::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, Switch, Toward, View};
@@ -15,7 +15,7 @@ use crate::planted::Planted;
 use crate::process::{Order, Process};
 use crate::server::End;
 use crate::witness::Question;
-use crate::world::{News, Reply, World, server};
+use crate::world::{News, World, server};
 
 pub struct Coordinator {
     pub machine: Failover,
@@ -26,8 +26,9 @@ pub struct Coordinator {
     noting: Option<(Coordination, VecDeque<Effect>)>,
     told: Option<Standing>,
     pub arbiter_heard: Option<Moment>,
-    asks: u64,
-    asks_under_way: Vec<u64>,
+    /// Questions to the arbiter so far, and those without an answer.
+    pub asks: u64,
+    pub asks_under_way: Vec<u64>,
     comparisons: u64,
     pub switches: u64,
     level_mark: Sequence,
@@ -64,7 +65,7 @@ impl Coordinator {
         self.arbiter_heard.is_some_and(|heard| now.since(heard) <= limits::ARBITER_FRESH_MS)
     }
 
-    fn asker(&self) -> Asker {
+    pub fn asker(&self) -> Asker {
         let disk = self.machine.disk();
         Asker { server: disk.server, data_id: disk.data_id, held: disk.held.0 }
     }
@@ -87,17 +88,18 @@ impl World {
             News::Arbiter { number, asker, answer } => self.hear_arbiter(index, number, asker, answer),
             News::AskLate { number } => self.hear_no_answer(index, number),
             News::CompareLate { number } => {
-                if self.coordinator(index).is_some_and(|own| own.comparisons == number) {
-                    self.event(index, Event::CompareTooLong);
-                }
+                self.too_long(index, |own| own.comparisons == number, Event::CompareTooLong);
             }
-            News::SwitchLate { number } => {
-                if self.coordinator(index).is_some_and(|own| own.switches == number) {
-                    self.event(index, Event::SwitchoverTooLong);
-                }
-            }
+            News::SwitchLate { number } => self.too_long(index, |own| own.switches == number, Event::SwitchoverTooLong),
             News::DrainLook { number } => self.look_whether_drained(index, number),
             _ => {}
+        }
+    }
+
+    /// Unless it is the deadline of an earlier one.
+    fn too_long(&mut self, index: usize, is_of_now: impl Fn(&Coordinator) -> bool, event: Event) {
+        if self.coordinator(index).is_some_and(|own| is_of_now(own)) {
+            self.event(index, event);
         }
     }
 
@@ -310,54 +312,6 @@ impl World {
     fn judge_stream(&mut self, index: usize, verdict: StreamVerdict) {
         if let Some(link) = self.coordinator(index).and_then(|own| own.judged.take()) {
             self.judged(index, link, verdict);
-        }
-    }
-
-    fn ask(&mut self, index: usize, question: Question) {
-        let Some(process) = self.servers[index].process.as_mut() else { return };
-        let own = &mut process.coordinator;
-        let is_read = matches!(question, Question::Read);
-        if (is_read && !own.asks_under_way.is_empty()) || (!is_read && process.storage.board.disk_hangs()) {
-            return;
-        }
-        own.asks += 1;
-        own.asks_under_way.push(own.asks);
-        let (number, asker) = (own.asks, own.asker());
-        if self.is_planted(Planted::SoloBeforeGrant)
-            && let Question::CompareAndSet { new, .. } = question
-            && matches!(new.holder, Holder::Solo { .. })
-        {
-            self.event(index, Event::Landed(new));
-        }
-        self.send_ask(index, number, asker, question);
-        self.tell_after(limits::ASK_LIMIT.as_millis() as u64, index, News::AskLate { number });
-    }
-
-    fn hear_no_answer(&mut self, index: usize, number: u64) {
-        let Some(own) = self.coordinator(index) else { return };
-        if let Some(at) = own.asks_under_way.iter().position(|asked| *asked == number) {
-            own.asks_under_way.remove(at);
-            own.hears(Event::NoAnswer);
-        }
-    }
-
-    /// An answer may be older than what this disk holds by now: another look tells.
-    fn hear_arbiter(&mut self, index: usize, number: u64, asker: Asker, answer: Reply) {
-        let now = self.moment();
-        let Some(own) = self.coordinator(index) else { return };
-        let Some(at) = own.asks_under_way.iter().position(|asked| *asked == number) else { return };
-        own.asks_under_way.remove(at);
-        let event = match answer {
-            Reply::Holds(Some(register)) => Event::Register(register),
-            Reply::Outcome(CasOutcome::Landed(register)) => Event::Landed(register),
-            Reply::Outcome(CasOutcome::Differs(register)) => Event::Differs(register),
-            Reply::Holds(None) | Reply::Nothing => return own.hears(Event::NoAnswer),
-        };
-        own.arbiter_heard = Some(now);
-        if own.machine.disk().held.0 > asker.held {
-            self.ask(index, Question::Read);
-        } else {
-            own.hears(event);
         }
     }
 

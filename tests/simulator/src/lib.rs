@@ -12,6 +12,7 @@
 
 pub mod account;
 mod applier;
+mod asking;
 mod coordinator;
 mod dice;
 mod faults;
@@ -21,6 +22,7 @@ pub mod oracle;
 mod planted;
 mod process;
 mod receiver;
+mod report;
 mod sender;
 mod server;
 mod store;
@@ -32,4 +34,5 @@ mod writer;
 
 pub use oracle::Breach;
 pub use planted::Planted;
-pub use world::{Plan, Report, World};
+pub use report::Report;
+pub use world::{Plan, World};

@@ -102,6 +102,7 @@ impl World {
             standing,
             stored: board.stored(),
             complaints: monitor.relief.complaints(),
+            service_mac: None,
         };
         self.send_beat(index, beat);
     }

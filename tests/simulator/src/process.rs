@@ -183,6 +183,15 @@ impl World {
         self.settle(index);
     }
 
+    /// Time has passed for whatever ends by time.
+    pub fn tick(&mut self, index: usize) {
+        let now = self.moment();
+        self.tell_after(10, index, News::Tick);
+        let Some(process) = &self.servers[index].process else { return };
+        process.storage.gate.pass(now);
+        process.storage.gate.expire(Moment(now.0.saturating_sub(limits::ANSWER_LIMIT_MS)));
+    }
+
     /// Everybody of this server who waits for something looks whether it is there.
     pub fn settle(&mut self, index: usize) {
         if self.servers[index].process.is_none() {

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use duplex::config::limits;
-use duplex::handover::Slice;
 use duplex::journal::{JournalError, JournalReader, unseal};
 use duplex::machines::failover::{Event, TellPeer};
 use duplex::machines::stream::{History, Opening, opening};
@@ -14,9 +13,10 @@ use duplex::wire::frames::{LinkRefusal, ToHolder, ToPeer, WireRecord};
 use crate::account::Account;
 use crate::network::{Frame, LinkNo};
 use crate::oracle::Breach;
-use crate::process::Process;
-use crate::world::{News, World};
+use crate::world::World;
 use crate::writer::Job;
+
+mod pump;
 
 pub struct Run {
     stream: StreamNo,
@@ -330,25 +330,6 @@ impl World {
         }
     }
 
-    fn send_what_is_there(&mut self, index: usize, link: LinkNo) {
-        let now = self.now;
-        let Some(process) = self.servers[index].process.as_mut() else { return };
-        let Some(run) = process.sender.as_mut() else { return };
-        let stream = run.stream;
-        let orders = std::mem::take(&mut run.orders);
-        for order in orders {
-            let frame = match order {
-                TellPeer::Intend(register) => ToPeer::Intend { stream, register },
-                TellPeer::Enter(register) => ToPeer::Enter { stream, register },
-                TellPeer::Intended(_) => continue,
-            };
-            self.send(index, link, Frame::ToPeer(frame));
-        }
-        while let Some(frame) = self.servers[index].process.as_mut().and_then(|process| process.next_frame(now)) {
-            self.send(index, link, Frame::ToPeer(frame));
-        }
-    }
-
     /// The peer's word counts only if its digest is our own.
     fn peer_stored(&mut self, index: usize, frame: u64, stored: Position) {
         let now = self.moment();
@@ -378,45 +359,5 @@ impl World {
         if self.run(index).is_some_and(|run| run.link() == Some(link)) {
             self.run_is_apart(index);
         }
-    }
-
-    /// Time has passed for whatever ends by time.
-    pub fn tick(&mut self, index: usize) {
-        let now = self.moment();
-        self.tell_after(10, index, News::Tick);
-        let Some(process) = &self.servers[index].process else { return };
-        process.storage.gate.pass(now);
-        process.storage.gate.expire(duplex::model::Moment(now.0.saturating_sub(limits::ANSWER_LIMIT_MS)));
-    }
-}
-
-impl Process {
-    /// Entries, or what a reader waits for, or what was confirmed since, or that this server is still there.
-    fn next_frame(&mut self, now: u64) -> Option<ToPeer> {
-        let board = &self.storage.board;
-        let run = self.sender.as_mut()?;
-        let Phase::Open { sent, .. } = &mut run.phase else { return None };
-        let records = match self.storage.tail.after(sent.sequence, Sequence(u64::MAX), usize::MAX, limits::FRAME_ENTRIES_BYTES) {
-            Slice::Entries(entries) => entries.iter().map(|entry| (entry.position, entry.payload.clone())).collect::<Vec<_>>(),
-            Slice::Gone => {
-                let records = self.writer.reader().read_after(sent.sequence, limits::FRAME_ENTRIES_BYTES).ok()?;
-                records.into_iter().map(|record| (record.position, record.payload)).collect()
-            }
-        };
-        let behind = board.executed() > run.confirmed_told;
-        let idle_ms = if behind { limits::CONFIRMED_IDLE_MS } else { limits::STREAM_IDLE_MS };
-        if records.is_empty() && !board.frame_is_wanted() && now < run.last_frame + idle_ms {
-            return None;
-        }
-        *sent = records.last().map_or(*sent, |(position, _)| *position);
-        let after = *sent;
-        let (confirmed, frame) = (board.confirmed(), board.begin_frame());
-        (run.confirmed_told, run.last_frame) = (confirmed, now);
-        let record = |(position, payload): (Position, Vec<u8>)| {
-            let Position { epoch, sequence, .. } = position;
-            WireRecord { epoch, sequence, payload }
-        };
-        let records = records.into_iter().map(record).collect();
-        Some(ToPeer::Entries { stream: run.stream, frame, confirmed, after, records })
     }
 }

@@ -1,7 +1,6 @@
 //! One run: two servers, their arbiter, terminals and a network, and one queue of what happens next.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use duplex::arbiter::{Asker, CasOutcome};
@@ -13,6 +12,7 @@ use crate::faults::{Fault, Over};
 use crate::network::{Frame, LinkNo, Network};
 use crate::oracle::{Breach, Oracle};
 use crate::planted::Planted;
+use crate::report::Report;
 use crate::server::Server;
 use crate::terminals::{Answer, Terminals};
 use crate::witness::{Ask, Witness};
@@ -121,22 +121,6 @@ pub enum Reply {
     Outcome(CasOutcome),
     /// Refused, or damaged on the way.
     Nothing,
-}
-
-/// How a run without a breach went.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    pub seconds: u64,
-    pub acknowledged: u64,
-    pub reads: u64,
-    pub repeated: u64,
-    /// Epochs in which somebody acknowledged.
-    pub epochs: usize,
-    pub entries: u64,
-    pub cut: u64,
-    pub faults: BTreeMap<&'static str, u64>,
-    /// Of everything that happened, in order: two runs of one seed have the same.
-    pub digest: u64,
 }
 
 pub struct World {
@@ -364,39 +348,5 @@ impl News {
     /// Timers are late after a stall, and go before what has queued up in the meantime.
     pub fn is_timer(&self) -> bool {
         matches!(self, Self::Beat | Self::Tick | Self::RetryDue | Self::RefreshDue)
-    }
-}
-
-impl Report {
-    /// Of several runs together.
-    pub fn add(&mut self, other: &Self) {
-        self.seconds += other.seconds;
-        self.acknowledged += other.acknowledged;
-        self.reads += other.reads;
-        self.repeated += other.repeated;
-        self.epochs += other.epochs;
-        self.entries += other.entries;
-        self.cut += other.cut;
-        for (name, count) in &other.faults {
-            *self.faults.entry(name).or_default() += count;
-        }
-        self.digest ^= other.digest;
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} s, {} acknowledged ({} repeated, {} reads), {} entries, {} cut, {} epochs, {} faults",
-            self.seconds,
-            self.acknowledged,
-            self.repeated,
-            self.reads,
-            self.entries,
-            self.cut,
-            self.epochs,
-            self.faults.values().sum::<u64>()
-        )
     }
 }
