@@ -28,6 +28,7 @@ use crate::model::StreamNo;
 use crate::telemetry::{self, metrics::Metrics};
 use crate::wire::refusal::LinkError;
 
+mod arbiters;
 mod cautions;
 mod links;
 mod open;
@@ -332,7 +333,7 @@ fn start_tree(
     let console = Parts {
         me: config.id(),
         names: config.server.pair.clone(),
-        arbiter_kind: "witness",
+        arbiter_kind: config.arbiter.kind(),
         replication: config.replication.mode,
         moves_addresses: opened.addresses.is_some(),
         board: Arc::clone(&board),

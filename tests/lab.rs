@@ -8,8 +8,14 @@ mod analysis;
 mod cables;
 #[path = "lab/checker.rs"]
 mod checker;
+#[cfg(feature = "etcd")]
+#[path = "support/etcd.rs"]
+mod cluster;
 #[path = "lab/deaths.rs"]
 mod deaths;
+#[cfg(feature = "etcd")]
+#[path = "lab/etcd.rs"]
+mod etcd;
 #[path = "lab/illness.rs"]
 mod illness;
 #[path = "lab/kinds.rs"]

@@ -1,4 +1,4 @@
-//! The third opinion: who may acknowledge, decided once for both servers. One trait for every kind of arbiter; here the witness.
+//! The third opinion: who may acknowledge, decided once for both servers. One trait for every kind of arbiter.
 //!
 //! **Invariant:** nothing here decides what a *server* does; that is the failover machine's. Nothing here keeps time or retries for
 //! longer than the caller's limit.
@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{DataId, Epoch, Register, ServerId};
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
+mod register_text;
 pub mod witness_client;
 mod witness_desk;
 pub mod witness_file;
 pub mod witness_frames;
 pub mod witness_rules;
 pub mod witness_server;
-mod witness_text;
 
 pub use witness_client::WitnessClient;
 pub use witness_server::{Witness, WitnessError};

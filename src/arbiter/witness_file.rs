@@ -12,8 +12,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use super::register_text;
 use super::witness_rules::Kept;
-use super::witness_text;
 
 /// A pair's file has 1 KiB; whatever is much larger is something else.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -181,7 +181,7 @@ impl PairFile {
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-        let text = witness_text::write(&self.pair, &Birthplace::of(&file)?, kept);
+        let text = register_text::write(&self.pair, &Birthplace::of(&file)?, kept);
         before(Step::Write)?;
         file.write_all(text.as_bytes())?;
         before(Step::Sync)?;
@@ -230,7 +230,7 @@ fn load(directory: &Path, pair: &PairId) -> Result<Option<Loaded>, String> {
     };
     let mut text = String::new();
     (&mut file).take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
-    let (noted, mut kept) = witness_text::read(pair, &text)?;
+    let (noted, mut kept) = register_text::read::<Birthplace>(pair, &text)?;
     // A killed witness may have left both in the page cache only: nothing is granted on what a power cut could still undo.
     file.sync_all().and_then(|()| File::open(directory)?.sync_all()).map_err(cannot)?;
     let is_copy = noted != Birthplace::of(&file).map_err(cannot)?;

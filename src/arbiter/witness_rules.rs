@@ -1,4 +1,5 @@
-//! What a witness answers and what it writes down first: pure decisions, no I/O, no clock.
+//! What a witness answers and what it writes down first: pure decisions, no I/O, no clock. Where nobody but a store of values stands
+//! between the two servers (etcd), each asker applies the same rules to the value that it replaces.
 //!
 //! A witness guards one value against three things: two servers that ask at once (compare-and-set), asks that arrive late (the
 //! epoch only rises), and its own past (a file that was restored or lost). Against the last it **grants nothing**, and a read
@@ -208,21 +209,21 @@ impl fmt::Display for Refusal {
             ServerId::B => "server-b",
         };
         match self {
-            Self::Empty => write!(f, "this witness was never given a first register"),
+            Self::Empty => write!(f, "the arbiter was never given a first register"),
             Self::Awaits { server } => {
-                write!(f, "this witness is new or was restored: it grants nothing until {} has reported its epoch", name(server))
+                write!(f, "the arbiter is new or was restored: it grants nothing until {} has reported its epoch", name(server))
             }
             Self::WentBack { server, held, register } => {
                 let (server, held, register) = (name(server), held.0, register.0);
                 write!(
                     f,
-                    "this witness knows epoch {register}, but the disk of {server} held epoch {held}: it was restored to an "
+                    "the arbiter knows epoch {register}, but the disk of {server} held epoch {held}: it was restored to an "
                 )?;
                 write!(f, "older state and grants nothing until a person gives it a register above epoch {held}")
             }
             Self::FirstIsOld { held, first } => {
                 write!(f, "the first register is of epoch {}, but the asking disk held epoch {}: ", first.0, held.0)?;
-                write!(f, "this witness has lost its register, and only a person can give it a new one")
+                write!(f, "the arbiter has lost its register, and only a person can give it a new one")
             }
             Self::OtherDisk { server } => {
                 write!(f, "the data id of {} is not the registered one: it is another disk", name(server))

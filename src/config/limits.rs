@@ -138,6 +138,10 @@ pub const STREAM_STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Between two asks of the arbiter while none was answered.
 pub const ASK_RETRY_MS: u64 = 100;
+/// Members of an etcd cluster: clusters have 3, 5 or 7.
+pub const ETCD_ENDPOINTS_MAX: usize = 9;
+/// Prefix of keys in etcd, bytes: a path of a few words.
+pub const ETCD_PREFIX_LEN_MAX: usize = 128;
 /// One question to the arbiter.
 pub const ASK_LIMIT: Duration = Duration::from_millis(1_000);
 /// The register's recorded position is refreshed this often.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::arbiters;
 use super::cautions;
 use super::patience::Patience;
 use super::told::Told;
@@ -15,8 +16,8 @@ use crate::actors::command_acceptor::Listening;
 use crate::actors::failover_coordinator::Notes;
 use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
-use crate::arbiter::{Arbiter, WitnessClient};
-use crate::config::{self, Addresses, Config, HeartbeatPath, TerminalTls, limits};
+use crate::arbiter::Arbiter;
+use crate::config::{Addresses, Config, HeartbeatPath, TerminalTls, limits};
 use crate::journal::{CoordinationFile, Directory, Journal, JournalError, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
@@ -103,7 +104,7 @@ impl fmt::Display for Unopened {
     }
 }
 
-const KEYS: &str = "server.keys";
+pub(super) const KEYS: &str = "server.keys";
 const STORE: &str = "store.url";
 
 fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
@@ -114,7 +115,7 @@ fn at_key<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened
     move |error| Unopened { key: Some(key.into()), reason: error.to_string(), why: Why::Hindered }
 }
 
-fn mistaken<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
+pub(super) fn mistaken<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
     move |error| Unopened { why: Why::Mistaken, ..at_key(key)(error) }
 }
 
@@ -130,7 +131,7 @@ fn at_address<E: fmt::Display>(key: &'static str, address: SocketAddr) -> impl F
 }
 
 /// rustls puts "unexpected error" before a reason of our own.
-fn at_keys(error: rustls::Error) -> Unopened {
+pub(super) fn at_keys(error: rustls::Error) -> Unopened {
     match error {
         rustls::Error::General(reason) => mistaken(KEYS)(reason),
         other => mistaken(KEYS)(other),
@@ -188,8 +189,7 @@ pub async fn open(config: Config) -> Result<Opened, Unopened> {
     let boot = draw_boot()?;
     let introduction = Introduction { server: place.server, boot, data_id: place.data_id };
     let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys).map_err(calling(&names))?;
-    let config::Arbiter::Witness { address } = config.arbiter;
-    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
+    let arbiter = arbiters::open(&config, &layout, &identity, &names)?;
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
     config.peer.heartbeats.iter().try_for_each(try_to_open)?;
     let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;

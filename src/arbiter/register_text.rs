@@ -1,34 +1,36 @@
-//! The text of a witness's file: JSON that a person can read, with a checksum over its meaning (spaces and line ends are free).
+//! The text of what is kept about a pair, in a witness's file or under an etcd key: JSON that a person can read, with a checksum over
+//! its meaning (spaces and line ends are free).
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId};
 
-use super::witness_file::{Birthplace, PairId};
+use super::witness_file::PairId;
 use super::witness_rules::Kept;
 
 /// The only layout so far. A newer one raises the number and still reads this one.
 const VERSION: u32 = 1;
-const ABOUT: &str =
-    "What a duplex witness knows about one pair. Editing or restoring it makes the witness refuse until it is safe.";
+const ABOUT: &str = "What duplex's arbiter knows about one pair. Editing or restoring it makes it refuse until it is safe.";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Document<P> {
     about: String,
     /// BLAKE3 of `pair` as compact JSON.
     checksum: String,
-    pair: Body,
+    pair: Body<P>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct Body<P> {
     version: u32,
     id: String,
     /// UTC, for people only.
     written_at: String,
-    birthplace: Birthplace,
+    /// Tells this text from a copy of it in another place.
+    birthplace: P,
     epoch: Epoch,
     holder: Holder,
     recorded: Recorded,
@@ -51,8 +53,8 @@ struct Server {
     reported_epoch: Option<Epoch>,
 }
 
-/// The whole text of a file that is at `birthplace`.
-pub(super) fn write(pair: &PairId, birthplace: &Birthplace, kept: &Kept) -> String {
+/// The whole text of what is kept at `birthplace`.
+pub(super) fn write<P: Clone + Serialize>(pair: &PairId, birthplace: &P, kept: &Kept) -> String {
     let Register { epoch, holder, data_ids, recorded } = kept.register;
     let server = |id: ServerId| Server { data_id: hex(&data_ids[id.index()].0), reported_epoch: kept.reported[id.index()] };
     let body = Body {
@@ -70,10 +72,11 @@ pub(super) fn write(pair: &PairId, birthplace: &Birthplace, kept: &Kept) -> Stri
     serde_json::to_string_pretty(&document).expect("text, numbers and fixed keys are always JSON") + "\n"
 }
 
-/// What a file of `pair` says, and where it says it was written.
-pub(super) fn read(pair: &PairId, text: &str) -> Result<(Birthplace, Kept), String> {
+/// What a text of `pair` says, and where it says it was written.
+pub(super) fn read<P: Serialize + DeserializeOwned>(pair: &PairId, text: &str) -> Result<(P, Kept), String> {
     let damaged = |why: String| format!("damaged, and never guessed at: {why}");
-    let Document { checksum: noted, pair: body, .. } = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let Document::<P> { checksum: noted, pair: body, .. } =
+        serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     if body.version != VERSION {
         return Err(format!("version {} is not known here, only {VERSION}", body.version));
     }
@@ -87,7 +90,7 @@ pub(super) fn read(pair: &PairId, text: &str) -> Result<(Birthplace, Kept), Stri
     Ok((body.birthplace, kept))
 }
 
-fn kept(body: &Body) -> Result<Kept, String> {
+fn kept<P>(body: &Body<P>) -> Result<Kept, String> {
     let digest = Digest(bytes("recorded.digest", &body.recorded.digest)?);
     let recorded = Position { epoch: body.recorded.epoch, sequence: body.recorded.sequence, digest };
     let data_id = |field, server: &Server| bytes(field, &server.data_id).map(DataId);
@@ -98,7 +101,7 @@ fn kept(body: &Body) -> Result<Kept, String> {
     })
 }
 
-fn checksum(body: &Body) -> String {
+fn checksum<P: Serialize>(body: &Body<P>) -> String {
     let text = serde_json::to_vec(body).expect("text, numbers and fixed keys are always JSON");
     blake3::hash(&text).to_hex().to_string()
 }
