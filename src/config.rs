@@ -334,6 +334,7 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("kind = \"witness\"", "kind = \"etcd\"", "line 11: arbiter: kind = \"etcd\" takes no address"),
             ("address = \"10.0.0.3:7410\"", "prefix = \"x\"", "line 11: arbiter: kind = \"witness\" takes no prefix"),
             ("address = \"10.0.0.3:7410\"", "", "line 11: arbiter: kind = \"witness\" needs address"),
+            ("kind = \"witness\"", "kind = \"operator\"", "line 11: arbiter: kind = \"operator\" takes no address"),
             ("main = \"10.0.0.100\"", "main = \"10.0.0.300\"", "line 17: addresses.main: invalid IPv4 address"),
             ("interface = \"eth0\"", "nic = \"eth0\"", "line 16: addresses.nic: unknown field"),
             ("interface = \"eth0\"", "", "line 14: addresses: manage = \"alias\" needs interface"),

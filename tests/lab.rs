@@ -46,6 +46,8 @@ mod tails;
 mod teller;
 #[path = "lab/watchers.rs"]
 mod watchers;
+#[path = "lab/words.rs"]
+mod words;
 
 use std::{
     io::Write,

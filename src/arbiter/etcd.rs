@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::model::Register;
+use crate::clock;
+use crate::model::{Register, UnixMs};
 use crate::wire::first_register::verify_register;
 use crate::wire::names::ServerNames;
 
@@ -152,7 +153,10 @@ impl EtcdArbiter {
             let decision = decide(found.kept.as_ref(), asker, question);
             let is_settled = match decision.keep {
                 None => true,
-                Some(keep) => self.replace(&mut client, &found, &keep).await.map_err(unreachable)?,
+                Some(keep) => self
+                    .replace(&mut client, &found, &keep.dated(found.kept.as_ref(), clock::unix_now()))
+                    .await
+                    .map_err(unreachable)?,
             };
             if is_settled {
                 *member.client.lock().await = Some(client);
@@ -234,6 +238,21 @@ impl Arbiter for EtcdArbiter {
     fn compare_and_set(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
         let question = Question::CompareAndSet { expected: *expected, new: *new };
         Box::pin(self.outcome(asker, question, limit))
+    }
+
+    fn overrule(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
+        let question = Question::Overrule { expected: *expected, new: *new };
+        Box::pin(self.outcome(asker, question, limit))
+    }
+
+    fn since(&self, limit: Duration) -> Answer<'_, Option<UnixMs>> {
+        Box::pin(async move {
+            let member = &self.members[self.first.load(Ordering::Relaxed)];
+            let late = || ArbiterError::Unreachable(format!("etcd {}: no date within {} ms", member.url, limit.as_millis()));
+            let found = timeout(limit, async { self.find(&mut self.connect(member).await?).await }).await.map_err(|_| late())?;
+            let found = found.map_err(|error| ArbiterError::Unreachable(in_words(&error)))?.map_err(ArbiterError::Refused)?;
+            Ok(found.kept.and_then(|kept| kept.since))
+        })
     }
 
     fn introduce(&self, asker: Asker, first: &str, limit: Duration) -> Answer<'_, CasOutcome> {

@@ -4,13 +4,13 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId};
+use crate::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId, UnixMs};
 
 use super::witness_file::PairId;
 use super::witness_rules::Kept;
 
-/// The only layout so far. A newer one raises the number and still reads this one.
-const VERSION: u32 = 1;
+/// The layout without a date is still read, and written where there is none.
+const VERSIONS: [u32; 2] = [1, 2];
 const ABOUT: &str = "What duplex's arbiter knows about one pair. Editing or restoring it makes it refuse until it is safe.";
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +33,9 @@ struct Body<P> {
     birthplace: P,
     epoch: Epoch,
     holder: Holder,
+    /// UTC, for people only; since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     recorded: Recorded,
     server_a: Server,
     server_b: Server,
@@ -58,12 +61,13 @@ pub(super) fn write<P: Clone + Serialize>(pair: &PairId, birthplace: &P, kept: &
     let Register { epoch, holder, data_ids, recorded } = kept.register;
     let server = |id: ServerId| Server { data_id: hex(&data_ids[id.index()].0), reported_epoch: kept.reported[id.index()] };
     let body = Body {
-        version: VERSION,
+        version: VERSIONS[usize::from(kept.since.is_some())],
         id: pair.to_string(),
         written_at: format!("{:.3}", jiff::Timestamp::now()),
         birthplace: birthplace.clone(),
         epoch,
         holder,
+        since: kept.since.and_then(|since| jiff::Timestamp::from_millisecond(since.0).ok()).map(|since| since.to_string()),
         recorded: Recorded { epoch: recorded.epoch, sequence: recorded.sequence, digest: hex(&recorded.digest.0) },
         server_a: server(ServerId::A),
         server_b: server(ServerId::B),
@@ -77,8 +81,8 @@ pub(super) fn read<P: Serialize + DeserializeOwned>(pair: &PairId, text: &str) -
     let damaged = |why: String| format!("damaged, and never guessed at: {why}");
     let Document::<P> { checksum: noted, pair: body, .. } =
         serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-    if body.version != VERSION {
-        return Err(format!("version {} is not known here, only {VERSION}", body.version));
+    if !VERSIONS.contains(&body.version) {
+        return Err(format!("version {} is not known here, only {VERSIONS:?}", body.version));
     }
     if noted != checksum(&body) {
         return Err(damaged(format!("its checksum is {} and should be {noted}", checksum(&body))));
@@ -95,7 +99,9 @@ fn kept<P>(body: &Body<P>) -> Result<Kept, String> {
     let recorded = Position { epoch: body.recorded.epoch, sequence: body.recorded.sequence, digest };
     let data_id = |field, server: &Server| bytes(field, &server.data_id).map(DataId);
     let data_ids = [data_id("server_a.data_id", &body.server_a)?, data_id("server_b.data_id", &body.server_b)?];
+    let since = body.since.as_ref().map(|since| since.parse::<jiff::Timestamp>().map_err(|_| "since is no date".to_owned()));
     Ok(Kept {
+        since: since.transpose()?.map(|since| UnixMs(since.as_millisecond())),
         register: Register { epoch: body.epoch, holder: body.holder, data_ids, recorded },
         reported: [body.server_a.reported_epoch, body.server_b.reported_epoch],
     })

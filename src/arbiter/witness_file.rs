@@ -201,8 +201,10 @@ fn path(directory: &Path, pair: &PairId) -> PathBuf {
     directory.join(format!("{pair}.json"))
 }
 
+/// Within an epoch. What a person's word gives up stands in no rule of this file's.
 fn goes_back(old: &Kept, new: &Kept) -> bool {
-    new.register.epoch < old.register.epoch || new.register.recorded.sequence < old.register.recorded.sequence
+    let (old, new) = (old.register, new.register);
+    new.epoch < old.epoch || new.epoch == old.epoch && new.recorded.sequence < old.recorded.sequence
 }
 
 fn lock(path: &Path) -> Result<File, String> {

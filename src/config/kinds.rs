@@ -26,6 +26,8 @@ pub enum Arbiter {
     Witness { address: SocketAddr },
     /// A key in an etcd cluster.
     Etcd(Etcd),
+    /// No third machine: a person says that the other server is off.
+    Operator,
 }
 
 /// An etcd cluster that is there already.
@@ -56,6 +58,7 @@ impl Arbiter {
         match self {
             Self::Witness { .. } => "witness",
             Self::Etcd(_) => "etcd",
+            Self::Operator => "operator",
         }
     }
 
@@ -63,6 +66,7 @@ impl Arbiter {
         match self {
             Self::Witness { address } => reachable("arbiter.address", address),
             Self::Etcd(etcd) => etcd.validate(),
+            Self::Operator => Ok(()),
         }
     }
 }
@@ -126,6 +130,7 @@ struct WrittenArbiter {
 enum ArbiterKind {
     Witness,
     Etcd,
+    Operator,
 }
 
 impl ArbiterKind {
@@ -133,6 +138,7 @@ impl ArbiterKind {
         match self {
             Self::Witness => "witness",
             Self::Etcd => "etcd",
+            Self::Operator => "operator",
         }
     }
 }
@@ -149,10 +155,11 @@ impl WrittenArbiter {
         ];
         let of_witness = [("address", self.address.is_some())];
         let strays = match self.kind {
-            ArbiterKind::Witness => &of_etcd[..],
-            ArbiterKind::Etcd => &of_witness[..],
+            ArbiterKind::Witness => of_etcd.to_vec(),
+            ArbiterKind::Etcd => of_witness.to_vec(),
+            ArbiterKind::Operator => [&of_witness[..], &of_etcd].concat(),
         };
-        strays.iter().find(|(_, is_there)| *is_there).map(|(key, _)| *key)
+        strays.into_iter().find(|(_, is_there)| *is_there).map(|(key, _)| key)
     }
 }
 
@@ -167,6 +174,7 @@ impl TryFrom<WrittenArbiter> for Arbiter {
         let needs = |key: &str| format!("kind = {kind:?} needs {key}");
         match written.kind {
             ArbiterKind::Witness => Ok(Self::Witness { address: written.address.ok_or_else(|| needs("address"))? }),
+            ArbiterKind::Operator => Ok(Self::Operator),
             ArbiterKind::Etcd => Ok(Self::Etcd(Etcd {
                 endpoints: written.endpoints.ok_or_else(|| needs("endpoints"))?,
                 prefix: written.prefix.unwrap_or_else(|| "duplex".to_owned()),

@@ -48,6 +48,9 @@ pub const LAST_ANSWERS: Duration = Duration::from_millis(ANSWER_LIMIT_MS + 500);
 pub const SWITCHOVER_LIMIT: Duration = Duration::from_millis(1_500);
 /// An order that is not carried out by then is given up by whoever gave it: a switchover that goes wrong ends as a takeover.
 pub const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// A person's word that comes while the peer's leases run out, or before its first heartbeat could be there, waits for so long: either is
+/// over within two seconds of a start or a loss.
+pub const WORD_PATIENCE: Duration = Duration::from_secs(2);
 /// A Main that is told to stop gives its role away first, and stops after so long in any case: a service manager waits for longer.
 pub const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often it is looked whether everything is drained.

@@ -18,6 +18,7 @@ use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
 use crate::arbiter::Arbiter;
 use crate::config::{Addresses, Config, HeartbeatPath, TerminalTls, limits};
+use crate::handover::Shown;
 use crate::journal::{CoordinationFile, Directory, Journal, JournalError, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
@@ -43,6 +44,7 @@ pub struct Opened {
     pub(super) applied: Position,
     pub(super) place: JournalPlace,
     pub(super) notes: Notes,
+    pub(super) shown: Arc<Shown>,
     pub(super) settings: state_monitor::Settings,
     pub(super) first_register: String,
     pub(super) arbiter: Arc<dyn Arbiter>,
@@ -185,11 +187,12 @@ pub async fn open(config: Config) -> Result<Opened, Unopened> {
     cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
     // Before any port is open: whoever connected would wait as well, instead of being refused.
     let applied = applied(&config, &journal.reader(), &mut patience).await?;
-
     let boot = draw_boot()?;
     let introduction = Introduction { server: place.server, boot, data_id: place.data_id };
     let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys).map_err(calling(&names))?;
-    let arbiter = arbiters::open(&config, &layout, &identity, &names)?;
+    let (notes, shown) = (Arc::new(Mutex::new(notes)), Arc::new(Shown::default()));
+    let own = arbiters::Own { notes: &notes, shown: &shown, first: &first_register };
+    let arbiter = arbiters::open(&config, &layout, &identity, &names, &own)?;
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
     config.peer.heartbeats.iter().try_for_each(try_to_open)?;
     let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;
@@ -200,7 +203,8 @@ pub async fn open(config: Config) -> Result<Opened, Unopened> {
         journal,
         applied,
         place,
-        notes: Arc::new(Mutex::new(notes)),
+        notes,
+        shown,
         settings: monitor_settings(&config, boot, HeartbeatKey::from_secret(&secret)),
         first_register,
         arbiter,

@@ -70,6 +70,7 @@ fn arbiter(config: &Config) -> String {
             "etcd",
             format!("endpoints = {}\nprefix = {}\n", toml(&etcd.endpoints), toml(&etcd.prefix)),
         ),
+        Arbiter::Operator => ("a person, who makes sure that one is off: `duplex confirm-alone`.", "operator", String::new()),
     };
     format!(
         "[arbiter]\n# Who decides when the two servers cannot hear each other: {about}\nkind = {kind}\n{keys}\n",

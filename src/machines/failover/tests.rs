@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{DataId, Digest, Sequence};
 
 mod switchover;
+mod word;
 mod world;
 
 const DATA: [DataId; 2] = [DataId([1; 16]), DataId([2; 16])];
