@@ -182,7 +182,7 @@ async fn a_value_that_is_not_ours_or_is_damaged_is_refused_in_words() {
     let (cluster, [a, _]) = vouched(&site).await;
     let (mut client, key, ours) = value(&cluster).await;
     let damaged = String::from_utf8(ours.clone()).unwrap().replace("\"epoch\": 1", "\"epoch\": 7");
-    let others = String::from_utf8(ours.clone()).unwrap().replace("\"version\": 1", "\"version\": 9");
+    let others = String::from_utf8(ours.clone()).unwrap().replace("\"version\": 2", "\"version\": 9");
     for (put, why) in [
         ("hello".as_bytes().to_vec(), "damaged, and never guessed at"),
         (vec![0xff; 9], "no text"),
