@@ -31,3 +31,9 @@ pub fn unix_now() -> UnixMs {
     let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     UnixMs(i64::try_from(ms).unwrap_or(i64::MAX))
 }
+
+/// To the minute, in this box's time zone, as people say it.
+pub fn date(at: UnixMs) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}

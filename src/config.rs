@@ -17,7 +17,7 @@ mod lines;
 mod one_or_more;
 mod timing;
 
-pub use kinds::{Addresses, Arbiter};
+pub use kinds::{Addresses, Arbiter, Etcd, EtcdTls};
 pub use lines::unusable;
 pub use one_or_more::OneOrMore;
 pub use timing::Timing;
@@ -233,12 +233,8 @@ impl Config {
     }
 
     fn validate_paths(&self) -> Result<(), Refusal> {
-        let Arbiter::Witness { address: witness } = &self.arbiter;
-        for (key, reached) in [("peer.address", &self.peer.address), ("arbiter.address", witness)] {
-            if reached.port() == 0 {
-                return refuse(key, format!("{reached}: nobody can be reached at port 0"));
-            }
-        }
+        kinds::reachable("peer.address", &self.peer.address)?;
+        self.arbiter.validate()?;
         if self.peer.listen == self.peer.address {
             return refuse("peer.address", format!("{} is this server's own peer.listen", self.peer.address));
         }
@@ -311,6 +307,10 @@ url = "sqlite:/var/lib/duplex/store.db"
             ("local = \"10.0.0.1:7401\"", "local = 7", "line 10: peer.heartbeats[0].local: invalid type"),
             ("kind = \"witness\"", "kind = \"jury\"", "line 12: arbiter.kind: unknown variant"),
             ("10.0.0.3:7410", "10.0.0.3", "line 13: arbiter.address: invalid socket address"),
+            ("kind = \"witness\"", "kind = \"etcd\"", "line 11: arbiter: kind = \"etcd\" takes no address"),
+            ("address = \"10.0.0.3:7410\"", "prefix = \"x\"", "line 11: arbiter: kind = \"witness\" takes no prefix"),
+            ("address = \"10.0.0.3:7410\"", "", "line 11: arbiter: kind = \"witness\" needs address"),
+            ("kind = \"witness\"", "kind = \"operator\"", "line 11: arbiter: kind = \"operator\" takes no address"),
             ("main = \"10.0.0.100\"", "main = \"10.0.0.300\"", "line 17: addresses.main: invalid IP address"),
             ("interface = \"eth0\"", "nic = \"eth0\"", "line 16: addresses.nic: unknown field"),
             ("interface = \"eth0\"", "", "line 14: addresses: manage = \"alias\" needs interface"),
@@ -339,6 +339,30 @@ url = "sqlite:/var/lib/duplex/store.db"
         }
         assert!(refusal("[http]", "[http").starts_with("line 21"));
         assert!(refusal("url = \"sqlite:/var/lib/duplex/store.db\"", "").contains("store: missing field `url`"));
+    }
+
+    /// The good file with this arbiter.
+    fn with_arbiter(text: &str) -> String {
+        GOOD.replace("kind = \"witness\"\naddress = \"10.0.0.3:7410\"", text)
+    }
+
+    #[test]
+    fn a_cluster_of_etcd_is_named_by_its_members() {
+        let good = "kind = \"etcd\"\nendpoints = [\"10.0.0.3:2379\", \"10.0.0.4:2379\"]";
+        let Arbiter::Etcd(etcd) = Config::parse(&with_arbiter(good)).unwrap().arbiter else { panic!("not an etcd") };
+        assert_eq!((etcd.endpoints.len(), etcd.prefix.as_str(), etcd.tls.is_none()), (2, "duplex", true));
+        for (text, said) in [
+            ("kind = \"etcd\"", "line 11: arbiter: kind = \"etcd\" needs endpoints"),
+            ("kind = \"etcd\"\nendpoints = []", "line 13: arbiter.endpoints: names 0 members"),
+            ("kind = \"etcd\"\nendpoints = [\"10.0.0.3\"]", "line 13: arbiter.endpoints[0]: invalid socket address"),
+            ("kind = \"etcd\"\nendpoints = [\"10.0.0.3:0\"]", "line 13: arbiter.endpoints: 10.0.0.3:0: nobody"),
+            (&format!("{good}\nprefix = \"a b\""), "line 14: arbiter.prefix: \"a b\" is not made of"),
+            (&format!("{good}\nkey = \"k.pem\""), "line 11: arbiter: certificate and key need ca"),
+            (&format!("{good}\nca = \"c.pem\"\nkey = \"k.pem\""), "line 11: arbiter: certificate and key belong together"),
+        ] {
+            let error = Config::parse(&with_arbiter(text)).expect_err("must be refused").0;
+            assert!(error.starts_with(said), "{text}: {error}");
+        }
     }
 
     #[test]

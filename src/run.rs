@@ -21,13 +21,14 @@ use crate::actors::state_monitor::{NeedsThePeer, StateMonitor};
 use crate::actors::{Reply, Storage, address_keeper};
 use crate::config::Config;
 use crate::console::{Console, Parts};
-use crate::handover::{Board, Gate, Shown, Tail};
+use crate::handover::{Board, Gate, Tail};
 use crate::ledger::{Ledger, commands};
 use crate::machines::failover::Story;
 use crate::model::StreamNo;
 use crate::telemetry::{self, metrics::Metrics};
 use crate::wire::refusal::LinkError;
 
+mod arbiters;
 mod cautions;
 mod links;
 mod open;
@@ -150,8 +151,10 @@ fn start_tree(
     exit: mpsc::UnboundedSender<Story>,
     last_lines: &LastLines,
 ) -> Result<(Tree, actix::Recipient<StopWanted>), String> {
-    let Opened { config, app, logs, journal, place, notes, settings, first_register, arbiter, connector, listener, .. } = opened;
-    let (board, shown) = (Arc::new(Board::default()), Arc::new(Shown::default()));
+    let Opened {
+        config, app, logs, journal, place, notes, shown, settings, first_register, arbiter, connector, listener, ..
+    } = opened;
+    let board = Arc::new(Board::default());
 
     let (monitor, monitor_seat) = seat::<StateMonitor>(MAILBOX);
     let (keeper, keeper_seat) = seat::<AddressKeeper>(MAILBOX);
@@ -213,6 +216,7 @@ fn start_tree(
                 first_register,
                 notes,
                 arbiter,
+                own_numbers: matches!(config.arbiter, crate::config::Arbiter::Operator),
             };
             let (storage, shown, log) = (Arc::clone(&storage), Arc::clone(&shown), logs.for_actor("failover-coordinator"));
             child("failover-coordinator", coordinator_seat, &threads.control, move || {
@@ -332,7 +336,7 @@ fn start_tree(
     let console = Parts {
         me: config.id(),
         names: config.server.pair.clone(),
-        arbiter_kind: "witness",
+        arbiter_kind: config.arbiter.kind(),
         replication: config.replication.mode,
         moves_addresses: opened.addresses.is_some(),
         board: Arc::clone(&board),
@@ -358,7 +362,9 @@ fn start_tree(
         logs.for_actor("replication-receiver"),
     );
     links::hold_life_line(&threads.control, connector, opened.route, monitor.recipient());
-    orders::take(&threads.control, opened.control, coordinator.clone().recipient(), logs.for_actor("server"));
+    let obeying =
+        orders::Obeying { switch_over: coordinator.clone().recipient(), confirm_alone: coordinator.clone().recipient() };
+    orders::take(&threads.control, opened.control, obeying, logs.for_actor("server"));
     Ok((tree, coordinator.recipient()))
 }
 

@@ -20,6 +20,12 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "etcd")]
+#[path = "support/etcd.rs"]
+mod cluster;
+#[cfg(feature = "etcd")]
+#[path = "arbiter/etcd.rs"]
+mod etcd;
 #[path = "arbiter/strangers.rs"]
 mod strangers;
 

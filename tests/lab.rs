@@ -10,8 +10,14 @@ mod analysis;
 mod cables;
 #[path = "lab/checker.rs"]
 mod checker;
+#[cfg(feature = "etcd")]
+#[path = "support/etcd.rs"]
+mod cluster;
 #[path = "lab/deaths.rs"]
 mod deaths;
+#[cfg(feature = "etcd")]
+#[path = "lab/etcd.rs"]
+mod etcd;
 #[path = "lab/illness.rs"]
 mod illness;
 #[path = "lab/kinds.rs"]
@@ -42,6 +48,8 @@ mod tails;
 mod teller;
 #[path = "lab/watchers.rs"]
 mod watchers;
+#[path = "lab/words.rs"]
+mod words;
 
 use std::{
     io::Write,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture};
-use slog::{Logger, error, warn};
+use slog::{Logger, error};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_keeper::Hold;
@@ -21,14 +21,17 @@ use crate::config::limits;
 use crate::handover::Shown;
 use crate::handover::failures::codes;
 use crate::journal::CoordinationFile;
-use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, Toward, View};
-use crate::model::{Application, Coordination, Holder, Moment, Position, Sequence, ServerId, Standing};
+use crate::machines::failover::{Effect, Event, Failover, Rule, State, Story, StreamVerdict, TellPeer, View};
+use crate::model::{Application, Coordination, Epoch, Holder, Moment, Position, Sequence, ServerId, Standing};
 
 mod asking;
+mod recordable;
 mod story;
 mod switchover;
+mod word;
 
 pub use switchover::{SwitchOver, SwitchedOver, SwitchoverRefused};
+pub use word::{ConfirmAlone, Confirmed, NotConfirmed};
 
 /// A person wants this server to stop.
 #[derive(actix::Message, Clone, Copy, Debug)]
@@ -65,6 +68,8 @@ pub struct Settings {
     pub first_register: String,
     pub notes: Notes,
     pub arbiter: Arc<dyn Arbiter>,
+    /// The arbiter does not keep the two from drawing one number twice.
+    pub own_numbers: bool,
 }
 
 pub struct FailoverCoordinator<A: Application> {
@@ -89,6 +94,8 @@ pub struct FailoverCoordinator<A: Application> {
     /// What the peer must have stored before the pair is asked for; of the newest approach.
     level_mark: Sequence,
     switchover: switchover::Wanted,
+    /// The newest epoch of the other server's whose date the arbiter was asked for.
+    dated: Option<Epoch>,
 }
 
 impl<A: Application> FailoverCoordinator<A> {
@@ -100,7 +107,7 @@ impl<A: Application> FailoverCoordinator<A> {
         exit: mpsc::UnboundedSender<Story>,
         log: Logger,
     ) -> Self {
-        let (machine, first) = Failover::start(noted(&settings.notes), settings.asynchronous);
+        let (machine, first) = start(&settings);
         Self {
             settings,
             storage,
@@ -119,6 +126,7 @@ impl<A: Application> FailoverCoordinator<A> {
             comparisons: 0,
             level_mark: Sequence(0),
             switchover: switchover::Wanted::default(),
+            dated: None,
         }
     }
 
@@ -138,29 +146,6 @@ impl<A: Application> FailoverCoordinator<A> {
         View { stored, recordable: recordable.unwrap_or(Position::GENESIS) }
     }
 
-    fn recordable(&self, stored: Position) -> Option<Position> {
-        let both = self.storage.board.peer_stored().min(stored.sequence);
-        match self.machine.state() {
-            State::Solo(Toward::Nothing) => Some(stored),
-            // On the way back answers need the peer: what it lacks must not be asked of it when it has to take over.
-            State::Main | State::Solo(_) if both == stored.sequence => Some(stored),
-            State::Main | State::Solo(_) if both.0 > 0 => self.position_at(both),
-            _ => None,
-        }
-    }
-
-    fn position_at(&self, sequence: Sequence) -> Option<Position> {
-        let in_tail = self.storage.tail.get(sequence).map(|entry| entry.position);
-        let in_journal = || match self.storage.reader().position_at(sequence) {
-            Ok(position) => position,
-            Err(error) => {
-                warn!(self.log, "what both hold cannot be recorded"; "reason" => error.to_string());
-                None
-            }
-        };
-        in_tail.or_else(in_journal)
-    }
-
     /// In order. What must be durable first is written on the blocking pool while this actor hears nothing else.
     fn perform(&mut self, mut effects: VecDeque<Effect>, ctx: &mut Context<Self>) {
         while let Some(effect) = effects.pop_front() {
@@ -171,6 +156,7 @@ impl<A: Application> FailoverCoordinator<A> {
             }
         }
         self.stand();
+        self.ask_since_when(ctx);
         self.stop_if_handed_over(ctx);
     }
 
@@ -279,6 +265,11 @@ impl<A: Application> FailoverCoordinator<A> {
     }
 }
 
+fn start(settings: &Settings) -> (Failover, Vec<Effect>) {
+    let (machine, first) = Failover::start(noted(&settings.notes), settings.asynchronous);
+    (if settings.own_numbers { machine.drawing_own_numbers() } else { machine }, first)
+}
+
 fn noted(notes: &Notes) -> Coordination {
     *notes.lock().unwrap_or_else(PoisonError::into_inner).current()
 }
@@ -304,7 +295,7 @@ impl<A: Application> Actor for FailoverCoordinator<A> {
 
 impl<A: Application> Supervised for FailoverCoordinator<A> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        let (machine, first) = Failover::start(noted(&self.settings.notes), self.settings.asynchronous);
+        let (machine, first) = start(&self.settings);
         (self.machine, self.first) = (machine, first);
         (self.asked_by, self.told, self.asks_under_way, self.lost_at) = (None, None, 0, None);
         self.switchover.forget_who_asked();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use self::lag::PeerLag;
 use super::fault;
 use crate::clock;
-use crate::handover::{Board, Shown};
+use crate::handover::{Board, Shown, shown};
 use crate::machines::failover::{Event, Loss};
 use crate::machines::health::{Health, Patience, Reach};
 use crate::machines::paths::PathWatch;
@@ -118,8 +118,8 @@ fn tell(coordinator: &Recipient<Judged>, shown: &Shown, events: Vec<Event>) {
 
 fn word(loss: Loss) -> &'static str {
     match loss {
-        Loss::Dead => "dead",
-        Loss::Silent => "silent",
+        Loss::Dead => shown::DEAD,
+        Loss::Silent => shown::SILENT,
         Loss::CannotAcknowledge => "cannot acknowledge",
         Loss::NotStoring => "not storing",
     }

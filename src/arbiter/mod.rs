@@ -1,4 +1,4 @@
-//! The third opinion: who may acknowledge, decided once for both servers. One trait for every kind of arbiter; here the witness.
+//! The third opinion: who may acknowledge, decided once for both servers. One trait for every kind of arbiter.
 //!
 //! **Invariant:** nothing here decides what a *server* does; that is the failover machine's. Nothing here keeps time or retries for
 //! longer than the caller's limit.
@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DataId, Epoch, Register, ServerId};
+use crate::model::{DataId, Epoch, Register, ServerId, UnixMs};
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
+pub mod operator;
+mod register_text;
 pub mod witness_client;
 mod witness_desk;
 pub mod witness_file;
 pub mod witness_frames;
 pub mod witness_rules;
 pub mod witness_server;
-mod witness_text;
 
 pub use witness_client::WitnessClient;
 pub use witness_server::{Witness, WitnessError};
@@ -77,6 +80,23 @@ pub trait Arbiter: Send + Sync {
     /// # Errors
     /// [`ArbiterError`]: unknown whether it landed.
     fn compare_and_set(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome>;
+
+    /// The same by a person's word: `asker` alone is the holder from now on, whoever was, and though it may lack what was recorded. Only
+    /// the whole value, the disk and the epoch still count.
+    ///
+    /// # Errors
+    /// [`ArbiterError`]: unknown whether it landed.
+    fn overrule(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
+        self.compare_and_set(asker, expected, new, limit)
+    }
+
+    /// When the register's holder came to hold it, if the arbiter noted that: for people.
+    ///
+    /// # Errors
+    /// [`ArbiterError`]
+    fn since(&self, _limit: Duration) -> Answer<'_, Option<UnixMs>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Gives an empty arbiter its first register: the text of the file that `duplex init` signed. One that has a register keeps it.
     ///

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::model::Register;
+use crate::model::{Register, UnixMs};
 use crate::wire::identity::Identity;
 use crate::wire::names::ServerNames;
 use crate::wire::pki::CertificateRole;
@@ -138,6 +138,20 @@ impl Arbiter for WitnessClient {
     fn compare_and_set(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
         let ask = Ask::CompareAndSet { asker, expected: *expected, new: *new };
         Box::pin(async move { outcome(self.ask(ask, limit).await?) })
+    }
+
+    fn overrule(&self, asker: Asker, expected: &Register, new: &Register, limit: Duration) -> Answer<'_, CasOutcome> {
+        let ask = Ask::Overrule { asker, expected: *expected, new: *new };
+        Box::pin(async move { outcome(self.ask(ask, limit).await?) })
+    }
+
+    fn since(&self, limit: Duration) -> Answer<'_, Option<UnixMs>> {
+        Box::pin(async move {
+            match self.ask(Ask::Since, limit).await? {
+                Reply::Since(since) => Ok(since),
+                other => Err(unfitting(&other)),
+            }
+        })
     }
 
     fn introduce(&self, asker: Asker, first: &str, limit: Duration) -> Answer<'_, CasOutcome> {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use rustls::pki_types::CertificateDer;
 use slog::{Logger, error, info, warn};
 
+use crate::clock;
+use crate::model::UnixMs;
 use crate::wire::first_register::verify_register;
 use crate::wire::pki::CertificateRole;
 
@@ -43,8 +45,10 @@ impl Desk {
         // A panic in here leaves memory and file as they were before the request: nothing is kept before it is durable.
         let mut holdings = self.holdings.lock().unwrap_or_else(PoisonError::into_inner);
         holdings.answered += 1;
+        let about_date = request.ask == Ask::Since;
         match self.question(role, request.ask) {
             Ok(Some((asker, question))) => self.rule(&mut holdings, asker, question),
+            Ok(None) if about_date => Reply::Since(holdings.since()),
             Ok(None) => self.status(&holdings),
             Err(refused) => Reply::Refused(refused),
         }
@@ -53,9 +57,10 @@ impl Desk {
     /// The question in words that the rules know; `None` asks for the status.
     fn question(&self, role: CertificateRole, ask: Ask) -> Result<Option<(Asker, Question)>, String> {
         let (asker, question) = match ask {
-            Ask::Status => return Ok(None),
+            Ask::Status | Ask::Since => return Ok(None),
             Ask::Read { asker } => (asker, Question::Read),
             Ask::CompareAndSet { asker, expected, new } => (asker, Question::CompareAndSet { expected, new }),
+            Ask::Overrule { asker, expected, new } => (asker, Question::Overrule { expected, new }),
             Ask::Introduce { asker, first } => {
                 let first = verify_register(&self.authority, &first).map_err(|refused| refused.to_string())?;
                 (asker, Question::Introduce { first })
@@ -81,6 +86,10 @@ impl Desk {
             Ruling::Outcome(CasOutcome::Differs(register)) => Reply::Differs(register),
             Ruling::Outcome(CasOutcome::Landed(register)) => {
                 holdings.refused = None;
+                if matches!(question, Question::Overrule { .. }) {
+                    let server = CertificateRole::Server(asker.server).name();
+                    warn!(self.log, "holds alone by a person's word"; "server" => server, "epoch" => register.epoch.0);
+                }
                 Reply::Landed(register)
             }
             Ruling::Refused(refusal) => self.refuse(holdings, &asker, &refusal),
@@ -124,10 +133,14 @@ impl Desk {
 }
 
 impl Holdings {
+    fn since(&self) -> Option<UnixMs> {
+        self.file.kept().ok().flatten().and_then(|kept| kept.since)
+    }
+
     fn rule(&mut self, asker: &Asker, question: &Question) -> Result<Ruling, FileError> {
         let decision = decide(self.file.kept()?, asker, question);
         if let Some(keep) = decision.keep {
-            self.file.store(keep)?;
+            self.file.store(keep.dated(self.file.kept()?, clock::unix_now()))?;
         }
         if matches!(decision.ruling, Ruling::Outcome(CasOutcome::Landed(_))) {
             self.landed += 1;

@@ -12,8 +12,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use super::register_text;
 use super::witness_rules::Kept;
-use super::witness_text;
 
 /// A pair's file has 1 KiB; whatever is much larger is something else.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -181,7 +181,7 @@ impl PairFile {
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-        let text = witness_text::write(&self.pair, &Birthplace::of(&file)?, kept);
+        let text = register_text::write(&self.pair, &Birthplace::of(&file)?, kept);
         before(Step::Write)?;
         file.write_all(text.as_bytes())?;
         before(Step::Sync)?;
@@ -201,8 +201,10 @@ fn path(directory: &Path, pair: &PairId) -> PathBuf {
     directory.join(format!("{pair}.json"))
 }
 
+/// Within an epoch. What a person's word gives up stands in no rule of this file's.
 fn goes_back(old: &Kept, new: &Kept) -> bool {
-    new.register.epoch < old.register.epoch || new.register.recorded.sequence < old.register.recorded.sequence
+    let (old, new) = (old.register, new.register);
+    new.epoch < old.epoch || new.epoch == old.epoch && new.recorded.sequence < old.recorded.sequence
 }
 
 fn lock(path: &Path) -> Result<File, String> {
@@ -230,7 +232,7 @@ fn load(directory: &Path, pair: &PairId) -> Result<Option<Loaded>, String> {
     };
     let mut text = String::new();
     (&mut file).take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
-    let (noted, mut kept) = witness_text::read(pair, &text)?;
+    let (noted, mut kept) = register_text::read::<Birthplace>(pair, &text)?;
     // A killed witness may have left both in the page cache only: nothing is granted on what a power cut could still undo.
     file.sync_all().and_then(|()| File::open(directory)?.sync_all()).map_err(cannot)?;
     let is_copy = noted != Birthplace::of(&file).map_err(cannot)?;

@@ -1,11 +1,11 @@
 use super::*;
-use crate::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId};
+use crate::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId, UnixMs};
 
 fn kept(epoch: u64) -> Kept {
     let recorded = Position { epoch: Epoch(epoch), sequence: Sequence(epoch * 10), digest: Digest([epoch as u8; 32]) };
     let holder = Holder::Solo { server: ServerId::B };
     let register = Register { epoch: Epoch(epoch), holder, data_ids: [DataId([1; 16]), DataId([2; 16])], recorded };
-    Kept { register, reported: [Some(Epoch(epoch)); 2] }
+    Kept { register, reported: [Some(Epoch(epoch)); 2], since: Some(UnixMs(1_000)) }
 }
 
 fn pair() -> PairId {
@@ -38,6 +38,18 @@ fn what_was_stored_is_read_back_and_names_the_pair() {
     assert_eq!((opened.kept().unwrap(), opened.is_copy()), (Some(&kept(4)), false));
     let text = fs::read_to_string(json(data.path())).unwrap();
     assert!(text.contains(&pair().to_string()) && text.contains("\"epoch\": 4"), "{text}");
+}
+
+#[test]
+fn a_file_from_before_the_date_was_noted_is_read_as_without_it() {
+    let data = keeping_four();
+    let text = fs::read_to_string(json(data.path())).unwrap();
+    let dated = "\n    \"since\": \"1970-01-01T00:00:01Z\",";
+    assert!(text.contains(dated), "{text}");
+    open(data.path()).store(Kept { since: None, ..kept(4) }).unwrap();
+    let text = fs::read_to_string(json(data.path())).unwrap();
+    assert!(!text.contains("since") && text.contains("\"version\": 1"), "as a program before it wrote it: {text}");
+    assert_eq!(open(data.path()).kept().unwrap(), Some(&Kept { since: None, ..kept(4) }));
 }
 
 #[test]
@@ -136,7 +148,7 @@ fn a_file_never_goes_back() {
     let data = keeping_four();
     let mut file = open(data.path());
     assert!(file.store(kept(3)).unwrap_err().reason.contains("epoch 4 to 3"));
-    let mut lower = kept(5);
+    let mut lower = kept(4);
     lower.register.recorded.sequence = Sequence(1);
     assert!(file.store(lower).unwrap_err().reason.contains("would go back"));
 }

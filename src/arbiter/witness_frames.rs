@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::model::{Epoch, Register};
+use crate::model::{Epoch, Register, UnixMs};
 use crate::wire::codec::{self, Decoder};
 use crate::wire::pki::CertificateRole;
 
@@ -28,10 +28,26 @@ pub(super) struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ask {
-    Read { asker: Asker },
-    CompareAndSet { asker: Asker, expected: Register, new: Register },
-    Introduce { asker: Asker, first: String },
+    Read {
+        asker: Asker,
+    },
+    CompareAndSet {
+        asker: Asker,
+        expected: Register,
+        new: Register,
+    },
+    Introduce {
+        asker: Asker,
+        first: String,
+    },
     Status,
+    Overrule {
+        asker: Asker,
+        expected: Register,
+        new: Register,
+    },
+    /// When the register's holder came to hold it.
+    Since,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +57,7 @@ pub(super) enum Reply {
     Differs(Register),
     Refused(String),
     Status(WitnessStatus),
+    Since(Option<UnixMs>),
 }
 
 /// What a witness says about itself, for its own `--json` status.

@@ -1,4 +1,5 @@
-//! What a witness answers and what it writes down first: pure decisions, no I/O, no clock.
+//! What a witness answers and what it writes down first: pure decisions, no I/O, no clock. Where nobody but a store of values stands
+//! between the two servers (etcd), each asker applies the same rules to the value that it replaces.
 //!
 //! A witness guards one value against three things: two servers that ask at once (compare-and-set), asks that arrive late (the
 //! epoch only rises), and its own past (a file that was restored or lost). Against the last it **grants nothing**, and a read
@@ -10,7 +11,7 @@
 
 use std::fmt;
 
-use crate::model::{Epoch, Holder, Position, Register, ServerId};
+use crate::model::{Epoch, Holder, Position, Register, ServerId, UnixMs};
 
 use super::{Asker, CasOutcome};
 
@@ -20,14 +21,27 @@ pub struct Kept {
     pub register: Register,
     /// Highest epoch that each server said its disk held, since this file came to this machine. Indexed by [`ServerId::index`].
     pub reported: [Option<Epoch>; 2],
+    /// When the register's holder came to hold it, by the clock of whoever wrote that down: for people, decided by nothing. `None` in
+    /// what was written before this was noted.
+    pub since: Option<UnixMs>,
 }
 
 /// What is asked of a witness. A first register comes only after its signature was found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     Read,
-    CompareAndSet { expected: Register, new: Register },
-    Introduce { first: Register },
+    CompareAndSet {
+        expected: Register,
+        new: Register,
+    },
+    /// A compare-and-set by a person's word.
+    Overrule {
+        expected: Register,
+        new: Register,
+    },
+    Introduce {
+        first: Register,
+    },
 }
 
 /// What a witness answers.
@@ -91,7 +105,11 @@ pub enum Refusal {
 pub fn decide(kept: Option<&Kept>, asker: &Asker, question: &Question) -> Decision {
     let Some(before) = kept else { return decide_empty(asker, question) };
     let mut now = before.hearing(asker);
-    let ruling = match now.vouched().and_then(|()| now.answer(asker, question)) {
+    let answered = match question {
+        Question::Overrule { expected, new } => now.overrule(asker, expected, new),
+        _ => now.vouched().and_then(|()| now.answer(asker, question)),
+    };
+    let ruling = match answered {
         Ok(ruling) => ruling,
         Err(refusal) => Ruling::Refused(refusal),
     };
@@ -105,13 +123,13 @@ fn decide_empty(asker: &Asker, question: &Question) -> Decision {
     let refused = |refusal| Decision { keep: None, ruling: Ruling::Refused(refusal) };
     match *question {
         Question::Read => Decision { keep: None, ruling: Ruling::Holds(None) },
-        Question::CompareAndSet { .. } => refused(Refusal::Empty),
+        Question::CompareAndSet { .. } | Question::Overrule { .. } => refused(Refusal::Empty),
         Question::Introduce { first } if asker.held > first.epoch => {
             refused(Refusal::FirstIsOld { held: asker.held, first: first.epoch })
         }
         // Taken, but not granted before the other server has been heard as well: it may know more than this witness.
         Question::Introduce { first } => {
-            let now = Kept { register: first, reported: [None; 2] }.hearing(asker);
+            let now = Kept { register: first, reported: [None; 2], since: None }.hearing(asker);
             let ruling = now.vouched().map_or_else(Ruling::Refused, |()| Ruling::Outcome(CasOutcome::Landed(first)));
             Decision { keep: Some(now), ruling }
         }
@@ -135,6 +153,12 @@ impl Kept {
         }
     }
 
+    /// As it is written down in the place of `before`.
+    pub fn dated(self, before: Option<&Self>, now: UnixMs) -> Self {
+        let held = |kept: &Self| (kept.register.epoch, kept.register.holder);
+        if before.is_some_and(|before| held(before) == held(&self)) { self } else { Self { since: Some(now), ..self } }
+    }
+
     /// Notes a report that changes something: the first one, or one above the register. Others would only cost a write each.
     fn hearing(mut self, asker: &Asker) -> Self {
         let reported = &mut self.reported[asker.server.index()];
@@ -155,17 +179,39 @@ impl Kept {
             Question::CompareAndSet { new, .. } => {
                 self.may_become(new, asker).map(|()| Ruling::Outcome(CasOutcome::Landed(*new)))
             }
+            Question::Overrule { expected, new } => self.overrule(asker, expected, new),
         }
     }
 
-    fn may_become(&self, new: &Register, asker: &Asker) -> Result<(), Refusal> {
+    fn keeps_disks(&self, new: &Register, asker: &Asker) -> Result<(), Refusal> {
         let old = &self.register;
         if asker.data_id != old.data_ids[asker.server.index()] {
             return Err(Refusal::OtherDisk { server: asker.server });
         }
-        if new.data_ids != old.data_ids {
-            return Err(Refusal::DataIdsChange);
+        if new.data_ids == old.data_ids { Ok(()) } else { Err(Refusal::DataIdsChange) }
+    }
+
+    /// A person answers for the rest: that nobody else serves, and for what the asker lacks. So nobody needs to have vouched, and this is
+    /// the way out for a register that went back. Whoever serves by a word learns here what it would replace.
+    fn overrule(&self, asker: &Asker, expected: &Register, new: &Register) -> Result<Ruling, Refusal> {
+        if *expected != self.register {
+            return Ok(Ruling::Outcome(CasOutcome::Differs(self.register)));
         }
+        self.keeps_disks(new, asker)?;
+        let (from, to) = (self.register.holder, new.holder);
+        if to != (Holder::Solo { server: asker.server }) {
+            return Err(Refusal::NotItsChange { asker: asker.server, from, to });
+        }
+        let reported = self.reported.into_iter().flatten().max().unwrap_or_default();
+        if new.epoch <= self.register.epoch || new.epoch < reported {
+            return Err(Refusal::EpochNotRaised { epoch: self.register.epoch.max(reported) });
+        }
+        Ok(Ruling::Outcome(CasOutcome::Landed(*new)))
+    }
+
+    fn may_become(&self, new: &Register, asker: &Asker) -> Result<(), Refusal> {
+        self.keeps_disks(new, asker)?;
+        let old = &self.register;
         if new.epoch < old.epoch {
             return Err(Refusal::EpochLower { from: old.epoch, to: new.epoch });
         }
@@ -208,21 +254,21 @@ impl fmt::Display for Refusal {
             ServerId::B => "server-b",
         };
         match self {
-            Self::Empty => write!(f, "this witness was never given a first register"),
+            Self::Empty => write!(f, "the arbiter was never given a first register"),
             Self::Awaits { server } => {
-                write!(f, "this witness is new or was restored: it grants nothing until {} has reported its epoch", name(server))
+                write!(f, "the arbiter is new or was restored: it grants nothing until {} has reported its epoch", name(server))
             }
             Self::WentBack { server, held, register } => {
                 let (server, held, register) = (name(server), held.0, register.0);
                 write!(
                     f,
-                    "this witness knows epoch {register}, but the disk of {server} held epoch {held}: it was restored to an "
+                    "the arbiter knows epoch {register}, but the disk of {server} held epoch {held}: it was restored to an "
                 )?;
                 write!(f, "older state and grants nothing until a person gives it a register above epoch {held}")
             }
             Self::FirstIsOld { held, first } => {
                 write!(f, "the first register is of epoch {}, but the asking disk held epoch {}: ", first.0, held.0)?;
-                write!(f, "this witness has lost its register, and only a person can give it a new one")
+                write!(f, "the arbiter has lost its register, and only a person can give it a new one")
             }
             Self::OtherDisk { server } => {
                 write!(f, "the data id of {} is not the registered one: it is another disk", name(server))

@@ -26,7 +26,7 @@ fn asker(server: ServerId, held: u64) -> Asker {
 }
 
 fn vouched(register: Register) -> Kept {
-    Kept { register, reported: [Some(Epoch(1)); 2] }
+    Kept { register, reported: [Some(Epoch(1)); 2], since: None }
 }
 
 fn ask(kept: &Kept, server: ServerId, expected: Register, new: Register) -> Decision {
@@ -161,7 +161,7 @@ fn a_new_witness_grants_nothing_until_both_servers_have_reported() {
 
 #[test]
 fn the_report_of_another_disk_does_not_count() {
-    let restored = Kept { register: pair(5, A), reported: [Some(Epoch(5)), None] };
+    let restored = Kept { register: pair(5, A), reported: [Some(Epoch(5)), None], since: None };
     let swapped = Asker { data_id: DataId([7; 16]), ..asker(B, 0) };
     let decision = decide(Some(&restored), &swapped, &Question::Read);
     assert_eq!(decision, Decision { keep: None, ruling: Ruling::Refused(Refusal::Awaits { server: B }) });
@@ -312,4 +312,34 @@ proptest! {
         let mut world = World::new();
         happenings.into_iter().for_each(|happening| world.step(happening));
     }
+}
+
+#[test]
+fn a_persons_word_counts_though_the_asker_lacks_entries_and_the_other_held_alone() {
+    let kept = vouched(solo(5, A));
+    let overrule = |asker: &Asker, expected, new| decide(Some(&kept), asker, &Question::Overrule { expected, new }).ruling;
+    let word = Register { recorded: at(2, 90), ..solo(7, B) };
+    assert_eq!(overrule(&asker(B, 1), solo(5, A), word), Ruling::Outcome(CasOutcome::Landed(word)));
+    assert_eq!(overrule(&asker(B, 1), solo(4, A), word), Ruling::Outcome(CasOutcome::Differs(solo(5, A))));
+    let refused = Refusal::EpochNotRaised { epoch: Epoch(5) };
+    assert_eq!(overrule(&asker(B, 1), solo(5, A), solo(5, B)), Ruling::Refused(refused));
+    let went_back = Kept { reported: [Some(Epoch(7)), None], ..kept };
+    let question = |new| Question::Overrule { expected: solo(5, A), new };
+    assert_eq!(decide(Some(&went_back), &asker(B, 1), &question(word)).ruling, Ruling::Outcome(CasOutcome::Landed(word)));
+    let below = decide(Some(&went_back), &asker(B, 1), &question(solo(6, B))).ruling;
+    assert_eq!(below, Ruling::Refused(Refusal::EpochNotRaised { epoch: Epoch(7) }));
+    let other_disk = Asker { data_id: DataId([7; 16]), ..asker(B, 1) };
+    assert_eq!(overrule(&other_disk, solo(5, A), word), Ruling::Refused(Refusal::OtherDisk { server: B }));
+    assert!(matches!(overrule(&asker(B, 1), solo(5, A), solo(7, A)), Ruling::Refused(Refusal::NotItsChange { .. })));
+    assert!(matches!(overrule(&asker(B, 1), solo(5, A), pair(7, B)), Ruling::Refused(Refusal::NotItsChange { .. })));
+}
+
+#[test]
+fn the_date_of_a_register_is_that_of_its_last_change_of_holder() {
+    let (first, then, later) = (UnixMs(1_000), UnixMs(2_000), UnixMs(3_000));
+    let begun = vouched(pair(5, A)).dated(None, first);
+    assert_eq!(begun.since, Some(first));
+    let changed = Kept { register: solo(6, B), ..begun }.dated(Some(&begun), then);
+    let refreshed = Kept { register: Register { recorded: at(6, 200), ..solo(6, B) }, ..changed };
+    assert_eq!((changed.since, refreshed.dated(Some(&changed), later).since), (Some(then), Some(then)));
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 pub mod audit;
 pub mod client;
+pub mod confirm_alone;
 pub mod demo;
 mod failure;
 pub mod history;
@@ -18,6 +19,7 @@ pub mod journal;
 pub mod lab;
 pub mod load;
 pub mod logs;
+mod order;
 mod report_file;
 pub mod rolls;
 pub mod serve;
@@ -65,6 +67,8 @@ enum Command {
     Status(status::Args),
     /// Make the other server main, while both are well.
     Switchover(switchover::Args),
+    /// Let this server serve alone: you have made sure that the other one is off.
+    ConfirmAlone(confirm_alone::Args),
     /// Bring in records from files.
     Import(import::Args),
     /// Send commands by hand, from a file or from standard input.
@@ -105,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Witness(args) => witness::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
+        Command::ConfirmAlone(args) => confirm_alone::run(args),
         Command::Import(args) => import::run(args),
         Command::Terminal(args) => terminal::run(args),
         Command::Load(args) => load::run(args),

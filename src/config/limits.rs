@@ -51,6 +51,9 @@ pub const LAST_ANSWERS: Duration = Duration::from_millis(ANSWER_LIMIT_MS + 500);
 pub const SWITCHOVER_LIMIT: Duration = Duration::from_millis(1_500);
 /// An order that is not carried out by then is given up by whoever gave it: a switchover that goes wrong ends as a takeover.
 pub const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// A person's word that comes while the peer's leases run out, or before its first heartbeat could be there, waits for so long: either is
+/// over within two seconds of a start or a loss.
+pub const WORD_PATIENCE: Duration = Duration::from_secs(2);
 /// A Main that is told to stop gives its role away first, and stops after so long in any case: a service manager waits for longer.
 pub const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often it is looked whether everything is drained.
@@ -141,6 +144,10 @@ pub const STREAM_STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Between two asks of the arbiter while none was answered.
 pub const ASK_RETRY_MS: u64 = 100;
+/// Members of an etcd cluster: clusters have 3, 5 or 7.
+pub const ETCD_ENDPOINTS_MAX: usize = 9;
+/// Prefix of keys in etcd, bytes: a path of a few words.
+pub const ETCD_PREFIX_LEN_MAX: usize = 128;
 /// One question to the arbiter.
 pub const ASK_LIMIT: Duration = Duration::from_millis(1_000);
 /// The register's recorded position is refreshed this often.

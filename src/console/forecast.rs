@@ -14,6 +14,13 @@ pub struct Forecast {
     pub arbiter_dies: Both,
 }
 
+/// Who decides when the two do not hear each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArbiterKind {
+    Machine,
+    Person,
+}
+
 /// What decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Now {
@@ -59,11 +66,18 @@ const ILL: Text = (
 );
 const SILENT_NOW: Text =
     ("いま応答がありません。戻るまで自動の引き継ぎはできません。", "it does not answer now: nobody can take over until it does");
+const A_PERSON: Text = (
+    "{server}が止まっていることを人が確認するまで会員サービスは止まります。",
+    "member services stop until a person has made sure that {server} is off, and says so here (`duplex confirm-alone`)",
+);
+const NOBODY_DECIDES: Text = ("判定用の機器はありません。人が判断します。", "there is no third machine: a person decides");
 const UNSERVED: Text = ("いまこのサーバは会員サービスをしていません。", "this server serves nobody now");
 
 /// The forecast for one look at this server; `peer` is the other one's name.
-pub fn forecast(view: &View, now: Moment, peer: &str) -> Forecast {
+pub fn forecast(view: &View, now: Moment, peer: &str, arbiter: ArbiterKind) -> Forecast {
+    let without_arbiter = if arbiter == ArbiterKind::Person { NOBODY_DECIDES } else { NO_PAIR };
     let (peer_dies, cable_breaks, arbiter_dies) = match look(view, now) {
+        Now::Pair { .. } if arbiter == ArbiterKind::Person => (A_PERSON, A_PERSON, NOBODY_DECIDES),
         Now::Pair { could_win: false, peer_could_win: false, .. } => (STOPS, STOPS, SILENT_NOW),
         Now::Pair { could_win: false, .. } => (STOPS, PEER_GOES_ON, SILENT_NOW),
         Now::Pair { role, is_ill, peer_could_win, .. } => {
@@ -74,8 +88,8 @@ pub fn forecast(view: &View, now: Moment, peer: &str) -> Forecast {
             };
             (alone, if peer_could_win { ONE_GOES_ON } else { alone }, NO_TAKEOVER)
         }
-        Now::Alone => (NOTHING, NOTHING, NO_PAIR),
-        Now::Behind => (ONLY_PEER, WAITS, NO_PAIR),
+        Now::Alone => (NOTHING, NOTHING, without_arbiter),
+        Now::Behind => (ONLY_PEER, WAITS, without_arbiter),
         Now::Unserved => (UNSERVED, UNSERVED, UNSERVED),
     };
     let both = |(ja, en): Text| Both { ja: ja.replace("{server}", peer), en: en.replace("{server}", peer) };
@@ -117,7 +131,7 @@ mod tests {
     }
 
     fn told(view: &View) -> [String; 3] {
-        let Forecast { peer_dies, cable_breaks, arbiter_dies } = forecast(view, Moment(1_500), "hall-2");
+        let Forecast { peer_dies, cable_breaks, arbiter_dies } = forecast(view, Moment(1_500), "hall-2", ArbiterKind::Machine);
         [peer_dies.en, cable_breaks.en, arbiter_dies.en]
     }
 
@@ -135,6 +149,16 @@ mod tests {
         let peer_complaints = Complaints { arbiter: true, ..Complaints::default() };
         assert_eq!(told(&View { peer_complaints, ..deaf }), [STOPS.1, STOPS.1, SILENT_NOW.1]);
         assert_eq!(told(&View { peer_complaints, ..pair(Role::Main) }), [GOES_ON.1, GOES_ON.1, NO_TAKEOVER.1]);
+    }
+
+    #[test]
+    fn without_a_third_machine_a_person_is_told_to_decide() {
+        let told = |view: &View| forecast(view, Moment(1_500), "hall-2", ArbiterKind::Person);
+        let in_pair = told(&pair(Role::Sub));
+        assert!(in_pair.peer_dies.en.contains("until a person has made sure that hall-2 is off"));
+        assert_eq!((in_pair.cable_breaks, in_pair.arbiter_dies.en.as_str()), (in_pair.peer_dies.clone(), NOBODY_DECIDES.1));
+        let alone = View { standing: Some(standing(Mode::Solo, Role::Main)), ..View::default() };
+        assert_eq!(told(&alone).peer_dies.en, NOTHING.1);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
+use super::forecast::ArbiterKind;
 use super::limits::{ADDRESS_PATIENCE_MS, ARBITER_SILENCE_MS_MAX, SWITCHING_MS_MAX};
+use crate::clock;
 use crate::config::{ReplicationMode, limits};
 use crate::handover::Board;
 use crate::handover::shown::View;
@@ -35,6 +37,8 @@ pub struct Server<'a> {
     pub replication: ReplicationMode,
     /// Whether this program moves the service addresses.
     pub moves_addresses: bool,
+    /// Who decides when the other one is not heard.
+    pub arbiter: ArbiterKind,
 }
 
 /// When it is looked at, by both clocks.
@@ -77,14 +81,18 @@ enum Why {
     NoAddress,
     /// It is so because a third machine has it.
     AddressInUse,
-    /// The other server has newer records and does not answer.
-    Stale,
+    /// The other server has newer records, perhaps it is known since when, and does not answer.
+    Stale {
+        since: Option<UnixMs>,
+    },
     /// The other server has newer records, and they cannot be brought here by rungs 1 and 2 of the rejoin ladder.
     StaysOut,
     /// Neither the peer nor the arbiter answers.
     NoArbiter,
     /// The arbiter answers that it will not decide.
     ArbiterRefuses,
+    /// Only a person can tell whether the peer is off.
+    AsksAPerson,
     Stopped,
 }
 
@@ -101,6 +109,9 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
     let undecidable = is_alone && arbiter_is_silent(view, look.moment);
     match standing.mode {
         _ if !standing.can_acknowledge => State::Unserved(Why::Stopped),
+        Mode::Starting | Mode::Suspended if undecidable && server.arbiter == ArbiterKind::Person => {
+            State::Unserved(Why::AsksAPerson)
+        }
         Mode::Starting | Mode::Suspended if undecidable && view.arbiter_refuses => State::Unserved(Why::ArbiterRefuses),
         Mode::Starting | Mode::Suspended if undecidable => State::Unserved(Why::NoArbiter),
         Mode::Starting => State::Starting,
@@ -112,7 +123,9 @@ fn state(view: &View, board: &Board, server: Server<'_>, look: Look) -> State {
                 State::Switching
             }
         }
-        Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => State::Unserved(Why::Stale),
+        Mode::Rejoining if !reachable(view) && since_ms > SWITCHING_MS_MAX => {
+            State::Unserved(Why::Stale { since: view.newer_since() })
+        }
         Mode::Pair | Mode::Rejoining if !reachable(view) => State::Checking,
         Mode::Pair | Mode::Solo if is_behind(board) => State::Backlog(waits(board, standing.role)),
         Mode::Pair | Mode::Solo if lacks_address(view, server, since_ms) => State::Unserved(match view.conflicts.is_empty() {
@@ -231,7 +244,11 @@ fn say(state: State, peer: &str) -> Sentence {
         State::Restoring { percent } => percent,
         _ => SWITCHING_SECONDS,
     };
-    let fill = |text: &str| text.replace("{server}", peer).replace("{n}", &n.to_string());
+    let since = match state {
+        State::Unserved(Why::Stale { since: Some(since) }) => clock::date(since),
+        _ => String::new(),
+    };
+    let fill = |text: &str| text.replace("{since}", &since).replace("{server}", peer).replace("{n}", &n.to_string());
     let both = |(ja, en): (&str, &str)| Both { ja: fill(ja), en: fill(en) };
     Sentence { sentence: both(sentence), line: both(line), shape, colour }
 }
@@ -254,9 +271,16 @@ fn unserved(why: Why) -> ((&'static str, &'static str), (&'static str, &'static 
                 "Take that device off the network. Member services then start by themselves.",
             ),
         ),
-        Why::Stale => (
+        Why::Stale { since: None } => (
             STOPPED,
             ("新しい記録は{server}にあります。{server}を起動してください。", "{server} has newer records. Start {server}."),
+        ),
+        Why::Stale { since: Some(_) } => (
+            STOPPED,
+            (
+                "{since}からの新しい記録は{server}にあります。{server}を起動してください。",
+                "{server} has newer records, since {since}. Start {server}.",
+            ),
         ),
         Why::StaysOut => (
             ("復旧できません", "Cannot be restored"),
@@ -269,6 +293,13 @@ fn unserved(why: Why) -> ((&'static str, &'static str), (&'static str, &'static 
         Why::ArbiterRefuses => (
             ("停止中(証人サーバが許可しません)", "Stopped (the witness refuses)"),
             ("サポートに連絡してください。", "Call support."),
+        ),
+        Why::AsksAPerson => (
+            ("停止中(確認待ち)", "Stopped (a person must decide)"),
+            (
+                "{server}の電源が切れていることを確かめ、このサーバで確認の操作をしてください。",
+                "Make sure that {server} is off, then say so on this server (`duplex confirm-alone`).",
+            ),
         ),
         Why::Stopped => (STOPPED, ("会員サービスを利用できません。", "Member services are not available.")),
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::handover::shown::Takeover;
-use crate::model::{DataId, Epoch, Holder, Position, Sequence, Standing};
+use crate::model::{DataId, Epoch, Holder, Position, Register, Sequence, Standing};
 
 fn standing(mode: Mode, role: Role) -> Standing {
     let (epoch, holder) = (Epoch(3), Holder::Pair { main: ServerId::A });
@@ -17,7 +17,13 @@ fn without_peer(mode: Mode) -> View {
     View { peer_lost: Some("silent"), ..view(mode) }
 }
 
-const HALL_1: Server<'_> = Server { me: ServerId::A, peer: "hall-2", replication: ReplicationMode::Sync, moves_addresses: false };
+const HALL_1: Server<'_> = Server {
+    me: ServerId::A,
+    peer: "hall-2",
+    replication: ReplicationMode::Sync,
+    moves_addresses: false,
+    arbiter: ArbiterKind::Machine,
+};
 
 fn board() -> Board {
     let board = Board::default();
@@ -199,6 +205,17 @@ fn a_stale_server_alone_names_who_has_newer_records() {
     let alone = without_peer(Mode::Rejoining);
     assert_eq!(said_at(&alone, ServerId::A, SWITCHING_MS_MAX).3, "yellow");
     is(&said_at(&alone, ServerId::A, SWITCHING_MS_MAX + 1), "停止中 / Stopped", line, '✖', "red");
+
+    let holder = Holder::Solo { server: ServerId::B };
+    let register = Register { epoch: Epoch(4), holder, data_ids: [DataId([0; 16]); 2], recorded: Position::GENESIS };
+    let since = UnixMs(1_795_874_520_000);
+    let dated = View { register: Some(register), register_since: Some((Epoch(4), since)), ..alone };
+    let date = clock::date(since);
+    let told = said_at(&dated, ServerId::A, SWITCHING_MS_MAX + 1);
+    assert!(date.starts_with("2026-11-2"), "{date}");
+    assert!(told.1.ends_with(&format!("hall-2 has newer records, since {date}. Start hall-2.")), "{told:?}");
+    let raised = View { register: Some(Register { epoch: Epoch(5), ..register }), ..dated };
+    assert!(!said_at(&raised, ServerId::A, SWITCHING_MS_MAX + 1).1.contains("since"), "the date is another epoch's");
 }
 
 #[test]
@@ -236,6 +253,15 @@ fn a_witness_that_answers_and_refuses_is_not_called_silent() {
         View { arbiter_error: Some("the arbiter refuses".into()), arbiter_refuses: true, ..without_peer(Mode::Suspended) };
     let line = "サポートに連絡してください。 / Call support.";
     says(&refused, "停止中(証人サーバが許可しません) / Stopped (the witness refuses)", line, '✖', "red");
+}
+
+#[test]
+fn where_a_person_decides_the_person_is_told_what_to_make_sure_of() {
+    let refused = View { arbiter_error: Some("only a person".into()), arbiter_refuses: true, ..without_peer(Mode::Suspended) };
+    let server = Server { arbiter: ArbiterKind::Person, ..HALL_1 };
+    let said = sentence(&refused, &Board::default(), server, Look { wall: UnixMs(0), moment: Moment(0) });
+    assert_eq!(said.sentence.en, "Stopped (a person must decide)");
+    assert_eq!(said.line.en, "Make sure that hall-2 is off, then say so on this server (`duplex confirm-alone`).");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 use supervisors::Report;
 
-use super::forecast::{Forecast, forecast};
+use super::forecast::{ArbiterKind, Forecast, forecast};
 use super::sentence::{Both, Look, Server, arbiter_is_silent, in_sync, reachable, sentence};
 use super::{Console, NoQuery, time_text};
 use crate::clock;
@@ -83,6 +83,8 @@ struct Arbiter {
     epoch: Option<u64>,
     /// Who may acknowledge, by its register.
     holder: Option<Holder>,
+    /// UTC; since when, where this server asked because it has older data.
+    holder_since: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -123,7 +125,7 @@ impl Console {
             complaints: view.complaints,
             peer: self.peer(&view),
             arbiter: self.arbiter(&view, look),
-            forecast: forecast(&view, look.moment, self.server().peer),
+            forecast: forecast(&view, look.moment, self.server().peer, self.server().arbiter),
             since: view.standing.and_then(|_| time_text(view.since)),
             stored: board.stored().0,
             confirmed: board.confirmed().0,
@@ -157,6 +159,7 @@ impl Console {
             peer: &self.parts.names[self.parts.me.peer().index()],
             replication: self.parts.replication,
             moves_addresses: self.parts.moves_addresses,
+            arbiter: if self.parts.arbiter_kind == "operator" { ArbiterKind::Person } else { ArbiterKind::Machine },
         }
     }
 
@@ -196,6 +199,7 @@ impl Console {
             error: view.arbiter_error.clone(),
             epoch: view.register.map(|register| register.epoch.0),
             holder: view.register.map(|register| register.holder),
+            holder_since: view.newer_since().and_then(time_text),
         }
     }
 }

@@ -5,7 +5,11 @@ use std::sync::Mutex;
 
 use super::locked;
 use crate::config::limits;
-use crate::model::{Complaints, Mode, Moment, Register, Role, Standing, UnixMs};
+use crate::model::{Complaints, Epoch, Mode, Moment, Register, Role, Standing, UnixMs};
+
+/// Words of [`View::peer_lost`] for a peer that is not heard.
+pub const DEAD: &str = "dead";
+pub const SILENT: &str = "silent";
 
 #[derive(Debug, Default)]
 pub struct Shown {
@@ -34,6 +38,8 @@ pub struct View {
     /// It answered that it will not decide.
     pub arbiter_refuses: bool,
     pub register: Option<Register>,
+    /// When the register's holder came to hold it, as far as the arbiter has told: that epoch, and the date.
+    pub register_since: Option<(Epoch, UnixMs)>,
     /// Service addresses held here now.
     pub addresses: Vec<IpAddr>,
     /// Hardware addresses of third machines that have lately been seen to claim ours.
@@ -56,6 +62,14 @@ pub struct Takeover {
     pub may_be_lost: Option<u64>,
 }
 
+impl View {
+    /// Since when the other server has newer data, where the register says that it has.
+    pub fn newer_since(&self) -> Option<UnixMs> {
+        let (epoch, since) = self.register_since?;
+        self.register.filter(|register| register.epoch == epoch).map(|_| since)
+    }
+}
+
 impl Shown {
     pub fn view(&self) -> View {
         locked(&self.inner).clone()
@@ -69,6 +83,12 @@ impl Shown {
     pub fn arbiter_answers(&self, now: Moment) -> bool {
         let view = locked(&self.inner);
         view.arbiter_error.is_none() && view.arbiter_heard.is_some_and(|heard| now.since(heard) <= limits::ARBITER_SILENT_MS)
+    }
+
+    /// The peer's last word, if nothing says that it is gone.
+    pub fn heard_peer(&self) -> Option<Standing> {
+        let view = locked(&self.inner);
+        view.peer.filter(|_| !matches!(view.peer_lost, Some(DEAD | SILENT)))
     }
 
     pub fn arbiter_heard(&self) -> Option<Moment> {

@@ -2,8 +2,11 @@
 //! other slot whole; and since both end up alike, a slot that goes bad later costs nothing that was acted upon.
 //!
 //! ```text
-//! slot  magic 8 | version 4 | checksum 4 | generation 8 | length 4 | content (postcard)
+//! slot  magic 8 | version 4 | checksum 4 | generation 8 | length 4 | content (postcard) | zeros
 //! ```
+//!
+//! Fields are only ever appended, and each is `None` where it is missing: postcard writes that as the zero that stands behind the content
+//! of a program before it. A program before it ignores what it does not know.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -186,7 +189,7 @@ fn decode(slot: &[u8]) -> Slot {
     }
     let generation = u64::from(number(16)) | u64::from(number(20)) << 32;
     let content = usize::try_from(number(24)).ok().and_then(|length| block[HEAD_LEN..].get(..length));
-    let content = content.and_then(|content| postcard::from_bytes(content).ok());
+    let content = content.and_then(|_| postcard::from_bytes(&block[HEAD_LEN..]).ok());
     content.map(|content| (generation, content)).ok_or(BadSlot::Damaged)
 }
 
@@ -225,6 +228,18 @@ mod tests {
             disk.crash();
             assert_eq!(CoordinationFile::open(disk.disk()).expect("opened").current(), &last);
         }
+    }
+
+    #[test]
+    fn a_file_of_a_program_before_the_last_field_is_read_as_without_it() {
+        let word = Some((Epoch(5), Holder::Pair { main: ServerId::A }));
+        let full = Coordination { word, ..holding(7) };
+        let mut before = encode(9, &holding(7));
+        before[24] -= 1;
+        let checksum = slot_checksum(&before);
+        before[12..16].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(decode(&before).expect("whole"), (9, holding(7)));
+        assert_eq!(decode(&encode(9, &full)).expect("whole"), (9, full));
     }
 
     #[test]

@@ -24,8 +24,10 @@ mod rejoin;
 mod switchover;
 #[cfg(test)]
 mod tests;
+mod word;
 
 pub use effects::{AddressSet, Effect, Event, HoldBy, Loss, Rule, Story, StreamVerdict, TellPeer};
+pub use word::WordRefused;
 
 /// Where the journal is when an event is stepped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,6 +88,8 @@ pub struct Failover {
     pub(super) me: ServerId,
     /// `async`: Main acknowledges what it has stored itself, while its lease lasts.
     asynchronous: bool,
+    /// No third party tells the epochs of one server from the other's.
+    own_numbers: bool,
     pub(super) disk: Coordination,
     pub(super) state: State,
     pub(super) peer: Option<Standing>,
@@ -106,6 +110,7 @@ impl Failover {
         let mut machine = Self {
             me: disk.server,
             asynchronous,
+            own_numbers: false,
             state: State::Starting,
             peer: None,
             lost: None,
@@ -132,6 +137,12 @@ impl Failover {
             fx.push(Effect::Admit(true));
         }
         (machine, fx)
+    }
+
+    /// Where no arbiter keeps the two from drawing one number twice, each draws numbers of its own.
+    #[must_use]
+    pub fn drawing_own_numbers(self) -> Self {
+        Self { own_numbers: true, ..self }
     }
 
     pub fn state(&self) -> State {
@@ -196,6 +207,7 @@ impl Failover {
             (_, Event::StreamWanted { epoch, holder }) => self.judge_stream(epoch, holder, view, &mut fx),
             (_, Event::IntendWanted(register)) => self.note_intent(register, &mut fx),
             (_, Event::EnterWanted(register)) => self.enter_wanted(register, view, &mut fx),
+            (_, Event::PersonConfirms) => self.confirm(view, &mut fx),
             (_, Event::Sick) => self.halt(Story::Sick, &mut fx),
             (_, Event::StopWanted) => self.stop(view, &mut fx),
 
@@ -206,8 +218,7 @@ impl Failover {
             (State::Main, Event::RefreshDue) | (State::Solo(Toward::Nothing | Toward::Level), Event::RefreshDue) => {
                 self.refresh(view, &mut fx);
             }
-            // A request of its own may still land: whoever does not look would never act on it. And whoever may have to take over
-            // must know, and say, whether the arbiter would answer.
+            // A request of its own may still land; and whoever may have to take over must know whether the arbiter would answer.
             (State::Starting | State::Comparing | State::Sub | State::Rejoining, Event::RefreshDue) => {
                 fx.push(Effect::ReadRegister);
             }

@@ -19,6 +19,9 @@ pub struct Coordination {
     pub in_sync: bool,
     /// How the last run ended: `Some` after a clean stop, with the position then.
     pub stopped_at: Option<Position>,
+    /// What held until a person said that the other server is off, and this one took the epoch that it holds now. `None` as soon as the
+    /// arbiter's register says the same.
+    pub word: Option<(Epoch, Holder)>,
 }
 
 impl Coordination {
@@ -32,6 +35,7 @@ impl Coordination {
             intent: None,
             in_sync: true,
             stopped_at: None,
+            word: None,
         }
     }
 }

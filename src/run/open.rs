@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::arbiters;
 use super::cautions;
 use super::patience::Patience;
 use super::told::Told;
@@ -15,8 +16,9 @@ use crate::actors::command_acceptor::Listening;
 use crate::actors::failover_coordinator::Notes;
 use crate::actors::journal_writer::JournalPlace;
 use crate::actors::state_monitor;
-use crate::arbiter::{Arbiter, WitnessClient};
-use crate::config::{self, Addresses, Config, HeartbeatPath, TerminalTls, limits};
+use crate::arbiter::Arbiter;
+use crate::config::{Addresses, Config, HeartbeatPath, TerminalTls, limits};
+use crate::handover::Shown;
 use crate::journal::{CoordinationFile, Directory, Journal, JournalError, JournalReader};
 use crate::layout::{Layout, ledger_secrets};
 use crate::ledger::Ledger;
@@ -42,6 +44,7 @@ pub struct Opened {
     pub(super) applied: Position,
     pub(super) place: JournalPlace,
     pub(super) notes: Notes,
+    pub(super) shown: Arc<Shown>,
     pub(super) settings: state_monitor::Settings,
     pub(super) first_register: String,
     pub(super) arbiter: Arc<dyn Arbiter>,
@@ -103,7 +106,7 @@ impl fmt::Display for Unopened {
     }
 }
 
-const KEYS: &str = "server.keys";
+pub(super) const KEYS: &str = "server.keys";
 const STORE: &str = "store.url";
 
 fn at<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Unopened {
@@ -114,7 +117,7 @@ fn at_key<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened
     move |error| Unopened { key: Some(key.into()), reason: error.to_string(), why: Why::Hindered }
 }
 
-fn mistaken<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
+pub(super) fn mistaken<E: fmt::Display>(key: impl Into<String>) -> impl FnOnce(E) -> Unopened {
     move |error| Unopened { why: Why::Mistaken, ..at_key(key)(error) }
 }
 
@@ -130,7 +133,7 @@ fn at_address<E: fmt::Display>(key: &'static str, address: SocketAddr) -> impl F
 }
 
 /// rustls puts "unexpected error" before a reason of our own.
-fn at_keys(error: rustls::Error) -> Unopened {
+pub(super) fn at_keys(error: rustls::Error) -> Unopened {
     match error {
         rustls::Error::General(reason) => mistaken(KEYS)(reason),
         other => mistaken(KEYS)(other),
@@ -184,12 +187,12 @@ pub async fn open(config: Config) -> Result<Opened, Unopened> {
     cautions::tell_of_a_missing_store(&config, journal.stored().sequence, &log);
     // Before any port is open: whoever connected would wait as well, instead of being refused.
     let applied = applied(&config, &journal.reader(), &mut patience).await?;
-
     let boot = draw_boot()?;
     let introduction = Introduction { server: place.server, boot, data_id: place.data_id };
     let connector = Connector::new(&identity, introduction, LinkLimits::default()).map_err(at_keys).map_err(calling(&names))?;
-    let config::Arbiter::Witness { address } = config.arbiter;
-    let arbiter = Arc::new(WitnessClient::new(address, &identity).map_err(at_keys)?.calling(names.clone()));
+    let (notes, shown) = (Arc::new(Mutex::new(notes)), Arc::new(Shown::default()));
+    let own = arbiters::Own { notes: &notes, shown: &shown, first: &first_register };
+    let arbiter = arbiters::open(&config, &layout, &identity, &names, &own)?;
     let listening = Listening { address: config.terminals.listen, tls: terminal_tls(&config, &layout)? };
     config.peer.heartbeats.iter().try_for_each(try_to_open)?;
     let socket = listener::bind(config.peer.listen).map_err(at_address("peer.listen", config.peer.listen))?;
@@ -200,7 +203,8 @@ pub async fn open(config: Config) -> Result<Opened, Unopened> {
         journal,
         applied,
         place,
-        notes: Arc::new(Mutex::new(notes)),
+        notes,
+        shown,
         settings: monitor_settings(&config, boot, HeartbeatKey::from_secret(&secret)),
         first_register,
         arbiter,

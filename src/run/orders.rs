@@ -10,12 +10,18 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use crate::actors::failover_coordinator::SwitchOver;
+use crate::actors::failover_coordinator::{ConfirmAlone, SwitchOver};
 use crate::config::limits;
 use crate::wire::orders::{LINE_MAX, Order, Outcome};
 
+/// Whoever carries an order out.
+pub(super) struct Obeying {
+    pub(super) switch_over: Recipient<SwitchOver>,
+    pub(super) confirm_alone: Recipient<ConfirmAlone>,
+}
+
 /// A server that cannot take orders serves all the same.
-pub(super) fn take(thread: &Arbiter, socket: PathBuf, switch_over: Recipient<SwitchOver>, log: Logger) {
+pub(super) fn take(thread: &Arbiter, socket: PathBuf, obeying: Obeying, log: Logger) {
     thread.spawn_fn(move || {
         actix_rt::spawn(async move {
             let listener = match listen(&socket) {
@@ -28,7 +34,7 @@ pub(super) fn take(thread: &Arbiter, socket: PathBuf, switch_over: Recipient<Swi
             loop {
                 match listener.accept().await {
                     // One after another: two orders at once would contradict each other.
-                    Ok((stream, _)) => drop(timeout(limits::ORDER_LIMIT, obey(stream, &switch_over, &log)).await),
+                    Ok((stream, _)) => drop(timeout(limits::ORDER_LIMIT, obey(stream, &obeying, &log)).await),
                     Err(_) => tokio::time::sleep(limits::ACCEPT_PAUSE).await,
                 }
             }
@@ -45,14 +51,18 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(socket)
 }
 
-async fn obey(stream: UnixStream, switch_over: &Recipient<SwitchOver>, log: &Logger) -> io::Result<()> {
+async fn obey(stream: UnixStream, obeying: &Obeying, log: &Logger) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(LINE_MAX as u64)).read_line(&mut line).await?;
     let outcome = match serde_json::from_str(&line) {
         Ok(Order::SwitchOver) => {
             info!(log, "ordered to switch over");
-            switched_over(switch_over).await
+            switched_over(&obeying.switch_over).await
+        }
+        Ok(Order::ConfirmAlone { off, accept_loss }) => {
+            warn!(log, "told that the other server is off"; "off" => &off, "accept_loss" => accept_loss);
+            alone(&obeying.confirm_alone, ConfirmAlone { off, accept_loss }).await
         }
         Err(error) => Outcome::Refused { reason: format!("this is no order: {error}") },
     };
@@ -64,6 +74,14 @@ async fn obey(stream: UnixStream, switch_over: &Recipient<SwitchOver>, log: &Log
 async fn switched_over(switch_over: &Recipient<SwitchOver>) -> Outcome {
     match switch_over.send(SwitchOver).await {
         Ok(Ok(switched)) => Outcome::SwitchedOver { epoch: switched.epoch.0, took_ms: switched.took_ms },
+        Ok(Err(refused)) => Outcome::Refused { reason: refused.to_string() },
+        Err(_) => Outcome::Refused { reason: "this server is stopping".into() },
+    }
+}
+
+async fn alone(confirm_alone: &Recipient<ConfirmAlone>, order: ConfirmAlone) -> Outcome {
+    match confirm_alone.send(order).await {
+        Ok(Ok(confirmed)) => Outcome::Alone { epoch: confirmed.epoch.0 },
         Ok(Err(refused)) => Outcome::Refused { reason: refused.to_string() },
         Err(_) => Outcome::Refused { reason: "this server is stopping".into() },
     }

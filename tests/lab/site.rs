@@ -33,6 +33,8 @@ pub struct Site {
     pub ipv6: bool,
     /// What `DUPLEX_FAULT` says to each server.
     pub faults: [Option<String>; 2],
+    /// Another arbiter than the witness: what stands in its table.
+    pub arbiter: Option<&'static str>,
     /// Where both servers keep a database of their own, instead of SQLite.
     pub postgres: Option<Arc<Postgres>>,
 }
@@ -106,6 +108,11 @@ impl Site {
         for (key, value) in changes {
             let line = text.lines().find(|line| line.starts_with(key)).expect("init writes every key").to_owned();
             text = text.replace(&line, &format!("{key}{value}"));
+        }
+        if let Some(arbiter) = self.arbiter {
+            let (before, table) = text.split_once("[arbiter]").expect("init writes every table");
+            let (_, after) = table.split_once("\n[").expect("it is not the last one");
+            text = format!("{before}[arbiter]\n{arbiter}\n[{after}");
         }
         fs::write(file, text).expect("there is room for files");
     }

@@ -40,6 +40,7 @@ pub const CRATE_HOMES: &[(&str, &str)] = &[
     ("clap", "cli"),
     ("diesel", "store schema ledger"),
     ("diesel_migrations", "store"),
+    ("etcd_client", "arbiter"),
     ("libsqlite3_sys", "store"),
     ("netlink_packet_route", "network"),
     ("pnet", "network"),

@@ -10,13 +10,15 @@ use crate::actors::fault;
 use crate::arbiter::{ArbiterError, Asker, CasOutcome};
 use crate::clock;
 use crate::config::limits;
-use crate::machines::failover::Event;
-use crate::model::{Application, Register};
+use crate::machines::failover::{Event, State};
+use crate::model::{Application, DataId, Holder, Position, Register};
 
 impl<A: Application> FailoverCoordinator<A> {
     fn asker(&self) -> Asker {
         let disk = self.machine.disk();
-        Asker { server: disk.server, data_id: disk.data_id, held: disk.held.0 }
+        // An epoch that a person named is none that the arbiter forgot.
+        let held = disk.word.map_or(disk.held.0, |(granted, _)| granted);
+        Asker { server: disk.server, data_id: disk.data_id, held }
     }
 
     pub(super) fn ask(&mut self, expected: Register, new: Register, ctx: &mut Context<Self>) {
@@ -26,7 +28,14 @@ impl<A: Application> FailoverCoordinator<A> {
         }
         let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
         self.asks_under_way += 1;
-        let asking = async move { arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await };
+        // A server that serves by a person's word asks for nothing else until the register says so.
+        let by_word = self.machine.disk().word.is_some();
+        let asking = async move {
+            match by_word {
+                true => arbiter.overrule(asker, &expected, &new, limits::ASK_LIMIT).await,
+                false => arbiter.compare_and_set(asker, &expected, &new, limits::ASK_LIMIT).await,
+            }
+        };
         ctx.spawn(asking.into_actor(self).map(move |outcome, coordinator, ctx| {
             fault::point("failover-coordinator/answered");
             let event = match coordinator.heard(outcome) {
@@ -42,6 +51,9 @@ impl<A: Application> FailoverCoordinator<A> {
         if self.asks_under_way > 0 {
             // Its answer tells the register, or the retry reads it.
             return;
+        }
+        if self.machine.disk().word.is_some() {
+            return self.look_over_a_word(ctx);
         }
         let (arbiter, asker) = (Arc::clone(&self.settings.arbiter), self.asker());
         let first = self.settings.first_register.clone();
@@ -61,9 +73,44 @@ impl<A: Application> FailoverCoordinator<A> {
         }));
     }
 
+    /// A server that serves by a person's word is told the register also by an arbiter that grants nothing now: nothing is what it
+    /// offers to replace.
+    fn look_over_a_word(&mut self, ctx: &mut Context<Self>) {
+        let (epoch, holder) = self.machine.disk().held;
+        let nothing = Register { epoch, holder, data_ids: [DataId::default(); 2], recorded: Position::GENESIS };
+        self.ask(nothing, nothing, ctx);
+    }
+
     /// An answer may be older than what this disk holds by now: it is no register that went back in time. Another look tells.
     fn step_if_of_now(&mut self, asker: Asker, answer: Event, ctx: &mut Context<Self>) {
-        if self.machine.disk().held.0 > asker.held { self.read_register(ctx) } else { self.step(answer, ctx) }
+        if self.asker().held > asker.held { self.read_register(ctx) } else { self.step(answer, ctx) }
+    }
+
+    /// A stale server is asked by people since when the other one has newer data; the arbiter may have noted it.
+    pub(super) fn ask_since_when(&mut self, ctx: &mut Context<Self>) {
+        let me = self.machine.disk().server;
+        let Some(register) = self.machine.register().filter(|register| register.holder == Holder::Solo { server: me.peer() })
+        else {
+            return;
+        };
+        let epoch = register.epoch;
+        if self.machine.state() != State::Rejoining || self.dated == Some(epoch) {
+            return;
+        }
+        self.dated = Some(epoch);
+        let arbiter = Arc::clone(&self.settings.arbiter);
+        let asking = async move { arbiter.since(limits::ASK_LIMIT).await };
+        ctx.spawn(asking.into_actor(self).map(move |answer, coordinator, _| match answer {
+            Ok(Some(since)) => {
+                coordinator.shown.update(|view| view.register_since = Some((epoch, since)));
+                let peer = coordinator.name(me.peer());
+                let since = clock::date(since);
+                warn!(coordinator.log, "the other server serves alone, and has newer data since"; "peer" => peer, "since" => since, "epoch" => epoch.0);
+            }
+            Ok(None) => {}
+            // Asked again with the next look at the register.
+            Err(_) => coordinator.dated = None,
+        }));
     }
 
     /// Books an answer of the arbiter, or its absence.

@@ -44,6 +44,9 @@ impl<A: Application> FailoverCoordinator<A> {
             Story::Rejoining(epoch) => {
                 info!(log, "rejoining: the other server's journal is written here"; "epoch" => epoch.0, "peer" => peer)
             }
+            Story::Confirmed(epoch) => {
+                warn!(log, "a person says that the other server is off: serving alone by that word"; "epoch" => epoch.0, "peer" => peer)
+            }
             Story::SwitchingOver => info!(log, "giving the role of main to the other server"; "peer" => peer),
             Story::SwitchoverGivenUp => warn!(log, "the switchover is given up: main as before"; "peer" => peer),
             Story::HandedOver(epoch) => info!(log, "the other server is main now"; "epoch" => epoch.0, "peer" => peer),

@@ -112,6 +112,7 @@ async fn stage(me: ServerId) -> Stage {
         first_register: String::new(),
         notes: Arc::clone(&notes),
         arbiter: Arc::clone(&desk) as Arc<dyn Arbiter>,
+        own_numbers: false,
     };
     let (exit, _) = tokio::sync::mpsc::unbounded_channel();
     let coordinator =

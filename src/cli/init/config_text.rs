@@ -61,15 +61,20 @@ heartbeats = [
 }
 
 fn arbiter(config: &Config) -> String {
-    let Arbiter::Witness { address } = &config.arbiter;
+    let (about, kind, keys) = match &config.arbiter {
+        Arbiter::Witness { address } => {
+            ("`duplex witness` on any third machine.", "witness", format!("address = {}\n", toml(address)))
+        }
+        Arbiter::Etcd(etcd) => (
+            "a key in a cluster of etcd, named by its members' client addresses.",
+            "etcd",
+            format!("endpoints = {}\nprefix = {}\n", toml(&etcd.endpoints), toml(&etcd.prefix)),
+        ),
+        Arbiter::Operator => ("a person, who makes sure that one is off: `duplex confirm-alone`.", "operator", String::new()),
+    };
     format!(
-        r#"[arbiter]
-# Who decides when the two servers cannot hear each other: `duplex witness` on any third machine.
-kind = "witness"
-address = {address}
-
-"#,
-        address = toml(address)
+        "[arbiter]\n# Who decides when the two servers cannot hear each other: {about}\nkind = {kind}\n{keys}\n",
+        kind = toml(kind),
     )
 }
 

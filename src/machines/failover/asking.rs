@@ -10,6 +10,9 @@ impl Failover {
     /// The register as it is now.
     pub(super) fn read(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
         self.register = Some(register);
+        if self.read_beside_word(register, view, fx) {
+            return;
+        }
         let held = self.disk.held;
         if register.epoch < held.0 || (register.epoch == held.0 && register.holder != held.1) {
             return self.halt(Story::RegisterRegressed, fx);
@@ -20,6 +23,7 @@ impl Failover {
         if self.state == State::Asking {
             self.ask_for_solo(view, fx);
         }
+        self.pass_over_a_word(view, fx);
     }
 
     /// The compare-and-set did not match; `register` is what stands there.
@@ -70,7 +74,7 @@ impl Failover {
         let took_over = self.acknowledger() != self.me;
         fx.extend([Effect::GrantLeases(false), Effect::Admit(false)]);
         self.disk.held = (register.epoch, register.holder);
-        self.disk.intent = None;
+        (self.disk.intent, self.disk.word) = (None, None);
         fx.push(Effect::Note(self.disk));
         self.asked = None;
         match self.state {
@@ -85,7 +89,7 @@ impl Failover {
         }
     }
 
-    fn serve_alone(&mut self, took_over: bool, fx: &mut Vec<Effect>) {
+    pub(super) fn serve_alone(&mut self, took_over: bool, fx: &mut Vec<Effect>) {
         let (epoch, holder) = self.disk.held;
         if self.running {
             self.state = State::Solo(Toward::Nothing);
@@ -105,7 +109,7 @@ impl Failover {
         }
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
-        self.disk.intent = None;
+        (self.disk.intent, self.disk.word) = (None, None);
         fx.push(Effect::Note(self.disk));
         match self.state {
             State::Solo(Toward::Asked(_)) => self.enter_as_main(register, fx),
@@ -172,7 +176,8 @@ impl Failover {
         if self.lost.is_some() {
             return;
         }
-        if self.register.is_none() {
+        // A word that the register does not know yet is no step to a Pair.
+        if self.register.is_none() || self.disk.word.is_some() {
             fx.push(Effect::ReadRegister);
             return;
         }
@@ -216,7 +221,7 @@ impl Failover {
         }
     }
 
-    fn spend(&mut self, epoch: Epoch, fx: &mut Vec<Effect>) {
+    pub(super) fn spend(&mut self, epoch: Epoch, fx: &mut Vec<Effect>) {
         if self.disk.spent < epoch {
             self.disk.spent = epoch;
             fx.push(Effect::Note(self.disk));
@@ -224,7 +229,8 @@ impl Failover {
     }
 
     pub(super) fn fresh_epoch(&self, register: &Register) -> Epoch {
-        register.epoch.max(self.disk.spent).max(self.disk.held.0).next()
+        let known = register.epoch.max(self.disk.spent).max(self.disk.held.0);
+        if self.own_numbers { self.own_number_above(known) } else { known.next() }
     }
 
     /// This disk is the one that the register names, and lacks nothing that was recorded.

@@ -57,6 +57,8 @@ pub enum Event {
     /// No more commands are taken, and everything that was executed is stored on both.
     Drained,
     SwitchoverTooLong,
+    /// A person says that the other server is off, and that this one shall serve alone.
+    PersonConfirms,
     /// This server cannot store any more.
     Sick,
     StopWanted,
@@ -165,6 +167,8 @@ pub enum Story {
     Paired(Role, Epoch),
     Rejoining(Epoch),
     OtherHasNewer,
+    /// By a person's word.
+    Confirmed(Epoch),
     SwitchingOver,
     /// Main as before; nothing was asked for.
     SwitchoverGivenUp,

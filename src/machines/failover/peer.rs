@@ -6,6 +6,9 @@ use crate::model::Standing;
 impl Failover {
     pub(super) fn hear(&mut self, standing: Standing, view: &View, fx: &mut Vec<Effect>) {
         self.peer = Some(standing);
+        if self.yields_to(&standing) {
+            return self.follow(fx);
+        }
         let deposed = standing.epoch > self.disk.held.0;
         if let Some(register) = self.hear_of_intent(&standing) {
             return self.read(register, view, fx);

@@ -49,7 +49,7 @@ impl Failover {
             // the holder won a raise above it.
             self.disk.held = (epoch, holder);
             self.disk.in_sync = false;
-            self.disk.intent = None;
+            (self.disk.intent, self.disk.word) = (None, None);
             fx.push(Effect::Note(self.disk));
         }
         fx.extend([Effect::Stream(StreamVerdict::Rejoining), Effect::Story(Story::Rejoining(epoch))]);
@@ -100,7 +100,7 @@ impl Failover {
     fn enter_as_sub(&mut self, register: Register, view: &View, fx: &mut Vec<Effect>) {
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
-        self.disk.intent = None;
+        (self.disk.intent, self.disk.word) = (None, None);
         fx.push(Effect::Note(self.disk));
         self.become_sub(fx);
         if let Some(loss) = self.lost {

@@ -97,7 +97,7 @@ impl Failover {
         fx.extend([Effect::Gate(Rule::Closed), Effect::Addresses(AddressSet::Main, HoldBy::Yield)]);
         self.disk.held = (register.epoch, register.holder);
         self.disk.in_sync = true;
-        self.disk.intent = None;
+        (self.disk.intent, self.disk.word) = (None, None);
         (self.state, self.streaming, self.running, self.asked) = (State::Starting, false, false, None);
         fx.extend([
             Effect::Note(self.disk),

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{DataId, Digest, Sequence};
 
 mod switchover;
+mod word;
 
 const DATA: [DataId; 2] = [DataId([1; 16]), DataId([2; 16])];
 const PAIR_A: Holder = Holder::Pair { main: ServerId::A };

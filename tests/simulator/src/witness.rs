@@ -36,7 +36,7 @@ pub struct Witness {
 impl Witness {
     pub fn new(first: Register, is_away: bool) -> Self {
         let reported = [Some(first.epoch); 2];
-        Self { kept: Kept { register: first, reported }, life: 0, is_away, is_cut: [false; 2] }
+        Self { kept: Kept { register: first, reported, since: None }, life: 0, is_away, is_cut: [false; 2] }
     }
 
     pub fn register(&self) -> Register {
