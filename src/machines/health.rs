@@ -44,6 +44,9 @@ pub struct Health {
     patience: Patience,
     me: BootNonce,
     started: Moment,
+    /// The last look at the clock, and when this server woke after it had stood still: what it finds in its socket then proves nothing.
+    looked: Moment,
+    woke: Option<Moment>,
     last_heard: Option<Moment>,
     peer: Option<(BootNonce, Standing)>,
     /// Run of the peer that is known to have ended.
@@ -71,6 +74,8 @@ impl Health {
             patience,
             me,
             started: now,
+            looked: now,
+            woke: None,
             last_heard: None,
             peer: None,
             dead: None,
@@ -127,7 +132,10 @@ impl Health {
             return Vec::new();
         }
         self.dead = None;
-        self.last_heard = Some(now);
+        if self.is_of_now(beat) {
+            self.woke = None;
+            self.last_heard = Some(now);
+        }
         if self.granting {
             // The lease counts from when the peer sent what is echoed, which was before now.
             self.granted_until = now.plus(self.patience.lease_ms);
@@ -137,19 +145,28 @@ impl Health {
         self.peer = Some((beat.boot, beat.standing));
         let mut events = self.judge(now);
         if news {
-            events.push(Event::PeerSays(beat.standing));
+            // What it is before that it is back: it may have become Main meanwhile.
+            let first = events.first() == Some(&Event::PeerBack);
+            events.insert(if first { 0 } else { events.len() }, Event::PeerSays(beat.standing));
         }
         events
     }
 
     fn extend_lease(&mut self, beat: &Heartbeat) {
-        let Some((boot, number)) = beat.echo else { return };
-        if boot != self.me || !beat.grants_lease {
-            return;
-        }
-        if let Some((_, sent_at)) = self.sent.iter().find(|(sent, _)| *sent == number) {
+        if let Some(sent_at) = self.echoed(beat).filter(|_| beat.grants_lease) {
             self.lease_until = self.lease_until.max(sent_at.plus(self.patience.lease_ms));
         }
+    }
+
+    /// When this server sent what the beat echoes.
+    fn echoed(&self, beat: &Heartbeat) -> Option<Moment> {
+        let (_, number) = beat.echo.filter(|(boot, _)| *boot == self.me)?;
+        self.sent.iter().find(|(sent, _)| *sent == number).map(|(_, sent_at)| *sent_at)
+    }
+
+    /// After a standstill: whether it echoes what was sent since.
+    fn is_of_now(&self, beat: &Heartbeat) -> bool {
+        self.woke.is_none_or(|woke| self.echoed(beat).is_some_and(|sent_at| sent_at >= woke))
     }
 
     /// The held connection closed and a reconnect was refused: that run of the peer is over.
@@ -199,8 +216,11 @@ impl Health {
         }
     }
 
-    /// Time has passed.
+    /// Time has passed. Called before anything else that was waiting is looked at.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
+        if now.since(std::mem::replace(&mut self.looked, now)) >= self.patience.silence_ms {
+            self.woke = Some(now);
+        }
         let mut events = self.judge(now);
         if !self.granting && !self.leases_out_told && now >= self.granted_until {
             self.leases_out_told = true;

@@ -35,7 +35,7 @@ fn beat(number: u64, echo: Option<u64>) -> Heartbeat {
 #[test]
 fn a_first_heartbeat_is_told_once() {
     let mut health = health();
-    assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerBack, Event::PeerSays(_)]));
+    assert!(matches!(health.heard(Moment(10_001), &beat(1, None))[..], [Event::PeerSays(_), Event::PeerBack]));
     assert_eq!(health.heard(Moment(10_002), &beat(2, None)), vec![]);
 }
 
@@ -43,8 +43,8 @@ fn a_first_heartbeat_is_told_once() {
 #[test]
 fn a_peer_that_is_well_from_the_first_word_on_is_told_to_be_back() {
     let mut health = health();
-    assert_eq!(health.tick(Moment(10_500)), vec![], "nothing is known yet");
-    assert_eq!(health.heard(Moment(10_600), &beat(1, None))[0], Event::PeerBack);
+    assert_eq!(health.tick(Moment(10_300)), vec![], "nothing is known yet");
+    assert_eq!(health.heard(Moment(10_600), &beat(1, None))[1], Event::PeerBack);
 }
 
 #[test]
@@ -52,8 +52,9 @@ fn silence_counts_from_the_start_with_patience_and_from_the_last_word_without() 
     let mut health = health();
     assert_eq!(health.tick(Moment(11_499)), vec![]);
     assert_eq!(health.tick(Moment(11_500)), vec![Event::PeerLost(Loss::Silent)]);
-    let events = health.heard(Moment(12_000), &beat(1, None));
-    assert_eq!(events[0], Event::PeerBack);
+    health.sending(Moment(12_000), BeatNo(1));
+    let events = health.heard(Moment(12_000), &beat(1, Some(1)));
+    assert_eq!(events[1], Event::PeerBack);
     assert_eq!(health.tick(Moment(12_349)), vec![]);
     assert_eq!(health.tick(Moment(12_350)), vec![Event::PeerLost(Loss::Silent)]);
 }
@@ -100,7 +101,25 @@ fn a_dead_peer_is_lost_at_once_and_stray_heartbeats_of_that_run_do_not_revive_it
     assert_eq!(health.died(Moment(10_110), PEER), vec![Event::PeerLost(Loss::Dead)]);
     assert_eq!(health.heard(Moment(10_111), &beat(2, None)), vec![]);
     let reborn = Heartbeat { boot: BootNonce(3), ..beat(1, None) };
-    assert_eq!(health.heard(Moment(10_900), &reborn)[0], Event::PeerBack);
+    assert_eq!(health.heard(Moment(10_900), &reborn)[1], Event::PeerBack);
+}
+
+/// What came in while it stood still lies in its socket, and says that the other one is there.
+#[test]
+fn what_a_server_finds_when_it_wakes_proves_nothing_until_the_peer_echoes_what_it_sent_since() {
+    let mut health = health();
+    for (at, number) in [(10_000, 1), (10_025, 2)] {
+        health.sending(Moment(at), BeatNo(number));
+        health.heard(Moment(at), &beat(number, Some(number)));
+        health.tick(Moment(at));
+    }
+    health.sending(Moment(11_000), BeatNo(3));
+    assert_eq!(health.tick(Moment(11_000)), [Event::PeerLost(Loss::Silent)]);
+    assert_eq!(health.heard(Moment(11_000), &beat(3, Some(2))), []);
+    assert_eq!(health.heard(Moment(11_001), &beat(4, Some(2))), []);
+    assert_eq!(health.heard(Moment(11_002), &beat(5, Some(3))), [BACK]);
+    assert_eq!(health.heard(Moment(11_003), &beat(6, Some(2))), [], "one is enough");
+    assert_eq!(health.silence_ms(Moment(11_003)), 0);
 }
 
 fn stored(sequence: u64) -> Reach {
@@ -121,7 +140,8 @@ fn verdicts_on(looks: &[(u64, bool, Reach, Reach)]) -> Vec<Event> {
     let mut health = health();
     let judge = |&(at, in_pair, wanted, peers): &(u64, bool, Reach, Reach)| {
         let now = Moment(10_000 + at);
-        let mut events = health.heard(now, &beat(at, None));
+        health.sending(now, BeatNo(at));
+        let mut events = health.heard(now, &beat(at, Some(at)));
         health.progress(now, in_pair, wanted, peers);
         events.extend(health.tick(now));
         events
@@ -213,6 +233,7 @@ fn two_servers_that_wait_try_each_other_again() {
     for at in (0..=350).step_by(50) {
         health.heard(Moment(10_000 + at), &beat(at, None));
         health.progress(Moment(10_000 + at), true, frame(7), frame(6));
+        health.tick(Moment(10_000 + at));
     }
     assert_eq!(health.loss, Some(Loss::NotStoring));
     let mut back = None;

@@ -40,6 +40,10 @@ impl Failover {
             // As Sub of the same Pair epoch again, as soon as its Main opens the stream. What was asked may land before: until then
             // this server extends no lease of a Main that it may have deposed.
             State::Asking if self.acknowledger() != self.me => fx.push(Effect::Admit(true)),
+            // It has become Main meanwhile: nothing is told any more of the Pair that was, and its lease is not extended.
+            State::Waiting | State::Asking if self.peer.is_some_and(|peer| peer.epoch > self.disk.held.0) => {
+                fx.push(Effect::ReadRegister);
+            }
             State::Waiting | State::Asking => {
                 fx.push(Effect::GrantLeases(true));
                 match self.state {

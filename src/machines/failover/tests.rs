@@ -363,3 +363,16 @@ fn toward_pair(solo: &mut Failover) -> Vec<Effect> {
     });
     solo.step(&view(), Event::PeerIntended(intent.expect("tells the intent")))
 }
+
+/// A Main that stood still hears, when it wakes, that its Sub is there: as Main of a newer epoch.
+#[test]
+fn a_main_that_hears_of_a_newer_epoch_before_its_peer_is_back_tells_nothing_more_of_its_own() {
+    let mut main = paired(ServerId::A);
+    main.step(&view(), Event::PeerLost(Loss::Silent));
+    let newer = Failover::start(disk(ServerId::B, 2, Holder::Solo { server: ServerId::B }), false).0;
+    let heard = main.step(&view(), Event::PeerSays(standing_of(&newer)));
+    assert_eq!(heard, [Effect::ReadRegister]);
+    let back = main.step(&view(), Event::PeerBack);
+    assert_eq!(back, [Effect::ReadRegister], "neither the gate nor the leases");
+    assert_eq!(main.state(), State::Waiting);
+}

@@ -95,15 +95,16 @@ impl World {
             return vec![Cause::Heard];
         }
         let mut told = Vec::new();
+        let said = self.life(1 - server).map(|peer| peer.machine.standing()).filter(|said| Some(*said) != life.heard);
         if self.peer_is_gone(server) {
             told.extend([Loss::Dead, Loss::Silent].into_iter().filter(|loss| is_news(life.lost, *loss)).map(Event::PeerLost));
         } else if life.lost.is_some() {
-            told.push(Event::PeerBack);
+            // What it is before that it is back.
+            told.push(said.map_or(Event::PeerBack, Event::PeerSays));
         } else if self.left.alarms > 0 {
             told.extend([Event::PeerLost(Loss::Silent), Event::PeerLost(Loss::NotStoring)]);
         }
-        let said = self.life(1 - server).map(|peer| peer.machine.standing());
-        told.extend(said.filter(|_| said != life.heard && life.lost.is_none()).map(Event::PeerSays));
+        told.extend(said.filter(|_| life.lost.is_none()).map(Event::PeerSays));
         told.extend(life.late.filter(|_| life.lost.is_none()).map(Event::PeerSays));
         told.extend((!life.granting).then_some(Event::LeasesOut));
         told.extend(self.stream_wanted_of(server));

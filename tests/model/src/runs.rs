@@ -38,14 +38,14 @@ impl Run {
         };
         vec![
             run("first start", From::Boot, Bounds { epochs: 2, ..TWO }, 1_791),
-            run("first start, a crash", From::Boot, Bounds { crashes: 1, epochs: 2, ..ONE }, 651_583),
-            run("a false alarm", From::Pair, Bounds { alarms: 1, ..ONE }, 217_449),
-            run("a crash", From::Pair, Bounds { crashes: 1, ..ONE }, 947_758),
-            run("a rebirth and a crash", From::Pair, Bounds { rebirths: 1, crashes: 1, epochs: 2, ..ONE }, 1_044_672),
-            run("a false alarm and a lost answer", From::Pair, Bounds { alarms: 1, lost_answers: 1, ..ONE }, 457_933),
-            run("a false alarm and a broken stream", From::Pair, Bounds { breaks: 1, alarms: 1, epochs: 2, ..ONE }, 120_807),
-            run("a false alarm and late news", From::Pair, Bounds { late: 1, alarms: 1, epochs: 2, ..ONE }, 218_279),
-            run("a disk set back", From::Pair, Bounds { rollbacks: 1, refreshes: 1, epochs: 2, ..ONE }, 18_555),
+            run("first start, a crash", From::Boot, Bounds { crashes: 1, epochs: 2, ..ONE }, 622_976),
+            run("a false alarm", From::Pair, Bounds { alarms: 1, ..ONE }, 192_422),
+            run("a crash", From::Pair, Bounds { crashes: 1, ..ONE }, 711_701),
+            run("a rebirth and a crash", From::Pair, Bounds { rebirths: 1, crashes: 1, epochs: 2, ..ONE }, 995_285),
+            run("a false alarm and a lost answer", From::Pair, Bounds { alarms: 1, lost_answers: 1, ..ONE }, 407_879),
+            run("a false alarm and a broken stream", From::Pair, Bounds { breaks: 1, alarms: 1, epochs: 2, ..ONE }, 127_695),
+            run("a false alarm and late news", From::Pair, Bounds { late: 1, alarms: 1, epochs: 2, ..ONE }, 238_215),
+            run("a disk set back", From::Pair, Bounds { rollbacks: 1, refreshes: 1, epochs: 2, ..ONE }, 19_379),
             run("a switchover", From::Pair, Bounds { switchovers: 1, epochs: 2, ..ONE }, 5_036),
             run(
                 "a switchover and a lost answer",
@@ -55,12 +55,12 @@ impl Run {
             ),
             run("a switchover and a broken stream", From::Pair, Bounds { switchovers: 1, breaks: 1, epochs: 2, ..ONE }, 20_154),
             run("a switchover and a rebirth", From::Pair, Bounds { switchovers: 1, rebirths: 1, epochs: 2, ..ONE }, 42_686),
-            run("a switchover and a false alarm", From::Pair, Bounds { switchovers: 1, alarms: 1, epochs: 2, ..ONE }, 279_226),
-            run("a crash in a switchover", From::Switching, Bounds { crashes: 1, epochs: 2, ..ONE }, 579_016),
-            run("return with two commands", From::TakenOver, Bounds { commands: 2, ..ONE }, 71_936),
-            run("return and late news", From::TakenOver, Bounds { late: 1, ..ONE }, 499_880),
-            run("return and a broken stream", From::TakenOver, Bounds { breaks: 1, ..ONE }, 174_646),
-            run("return and a false alarm", From::TakenOver, Bounds { alarms: 1, ..ONE }, 472_850),
+            run("a switchover and a false alarm", From::Pair, Bounds { switchovers: 1, alarms: 1, epochs: 2, ..ONE }, 274_118),
+            run("a crash in a switchover", From::Switching, Bounds { crashes: 1, epochs: 2, ..ONE }, 531_563),
+            run("return with two commands", From::TakenOver, Bounds { commands: 2, ..ONE }, 57_921),
+            run("return and late news", From::TakenOver, Bounds { late: 1, ..ONE }, 394_706),
+            run("return and a broken stream", From::TakenOver, Bounds { breaks: 1, ..ONE }, 140_470),
+            run("return and a false alarm", From::TakenOver, Bounds { alarms: 1, ..ONE }, 326_628),
         ]
     }
 

@@ -24,6 +24,8 @@ pub struct Oracle {
     pub acknowledged: u64,
     pub reads: u64,
     pub repeated: u64,
+    /// Told of an epoch when another one had begun to tell already.
+    pub late: u64,
     acknowledgers: BTreeMap<Epoch, usize>,
     /// The newest entry that anybody was told of. Its digest binds everything before it.
     newest: Position,
@@ -91,6 +93,7 @@ impl Oracle {
         // A Main that stood still may tell, late, what both stored in its time: true, and older than what others were told since. But
         // nothing that was told before anybody asked may be lacking.
         let is_of_now = self.acknowledgers.last_key_value().is_none_or(|(newest, _)| *newest <= epoch);
+        self.late += u64::from(!is_of_now);
         let must_know = if is_of_now { [self.newest, before] } else { [before; 2] };
         for known in must_know {
             if known.sequence.0 > 0 && process.position_at(known.sequence) != Some(known) {
