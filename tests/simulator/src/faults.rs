@@ -1,5 +1,6 @@
 //! What goes wrong, and when: drawn from the seed.
 
+use duplex::journal::model_disk::Faults;
 use duplex::machines::failover::{Event, State};
 
 use crate::network::Way;
@@ -197,7 +198,7 @@ impl World {
     fn freeze(&mut self, index: usize, lasts: u64) {
         let run = self.servers[index].run;
         if let Some(process) = self.servers[index].process.as_mut() {
-            process.frozen = Some(());
+            process.is_frozen = true;
             self.after(lasts, Happening::Thaw { server: index, run });
         }
     }
@@ -205,7 +206,7 @@ impl World {
     /// One of the storage actors panics, and begins anew behind its address.
     fn storage_reborn(&mut self, index: usize) {
         let which = self.dice.roll(3);
-        if self.servers[index].process.as_ref().is_none_or(|process| process.frozen.is_some()) {
+        if self.servers[index].process.as_ref().is_none_or(|process| process.is_frozen) {
             return;
         }
         self.note(|| format!("{:?}: storage actor {which} is reborn", server(index)));
@@ -228,7 +229,7 @@ impl World {
         for index in 0..2 {
             self.servers[index].sync_ms = SYNC_MS;
             self.servers[index].store.is_away = false;
-            self.servers[index].journal.set_faults(Default::default());
+            self.servers[index].journal.set_faults(Faults::default());
             let run = self.servers[index].run;
             self.after(0, Happening::Thaw { server: index, run });
             self.after(1_000, Happening::Start { server: index });

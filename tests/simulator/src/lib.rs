@@ -5,10 +5,10 @@
 //! the peer link, the filter of heartbeats, and the witness's rules. The simulator's own are the shells of the actors, a small
 //! application ([`account`]) with a store in memory, and the terminals.
 //!
-//! [`World`] plays one [`Plan`]; the [`oracle`] judges P1 to P4 and P6 to P8 at every answer, and that a world without further faults
-//! comes to rest as a pair that has answered everybody. [`Planted`] bugs show that it would see one.
+//! [`World`] plays one [`Plan`]; the [`oracle`] judges P1 to P8 at every answer, and that a world without further faults comes to rest as
+//! a pair that has answered everybody. [`Planted`] bugs show that it would see one.
 //!
-//! Left out: address resolution, TLS, admission, `async`, and lost wake-ups between actors.
+//! Left out: address resolution, TLS, admission, `async`, a person's word, and lost wake-ups between actors.
 
 pub mod account;
 mod applier;

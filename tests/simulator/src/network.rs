@@ -71,7 +71,7 @@ impl World {
     /// Whether a connection from this server to the other one can be made now.
     pub fn can_connect(&self, from: usize) -> bool {
         let is_whole = self.network.ways.iter().all(|way| !way.is_cut);
-        is_whole && self.servers[1 - from].process.as_ref().is_some_and(|process| process.frozen.is_none())
+        is_whole && self.servers[1 - from].process.as_ref().is_some_and(|process| !process.is_frozen)
     }
 
     pub fn connect(&mut self) -> LinkNo {

@@ -34,8 +34,8 @@ pub struct Oracle {
     both_hold: Option<u64>,
 }
 
-/// A frozen process keeps its address for a kernel's lifetime after its last refresh; a look more, because it is looked at every 100 ms.
-const BOTH_HOLD_MS: u64 = 2_100 + 500;
+/// A frozen process keeps its address for a kernel's lifetime; a look more, because it is looked at every 100 ms.
+const BOTH_HOLD_MS: u64 = 2_100 + 100;
 
 impl Breach {
     pub fn new(promise: &'static str, what: String) -> Self {
@@ -202,8 +202,8 @@ impl Oracle {
 /// Whether clients that call the main address reach this box.
 fn holds_main(own: &Server, now: u64) -> bool {
     match &own.process {
-        Some(process) if process.frozen.is_none() => process.keeper.has_main(now, process.storage.board.lease_until()),
-        Some(process) => now < process.keeper.kernel_keeps_until(now),
+        Some(process) if !process.is_frozen => process.keeper.has_main(now, process.storage.board.lease_until()),
+        Some(process) => now < process.keeper.kernel_keeps_until(),
         None => now < own.address_until,
     }
 }

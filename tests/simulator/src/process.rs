@@ -4,10 +4,10 @@
 //! position looks after every happening, so that a lost wake-up is the one kind of fault that cannot be seen here.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use duplex::config::limits;
-use duplex::handover::{Board, Gate, Ids, Tail};
+use duplex::handover::{Board, Gate, Ids, Leaving, Tail};
 use duplex::journal::{CoordinationFile, Journal};
 use duplex::machines::failover::{AddressSet, Effect, Failover, HoldBy, TellPeer};
 use duplex::model::{Epoch, Holder, Moment, Position, Sequence, StreamNo};
@@ -18,7 +18,6 @@ use crate::coordinator::Coordinator;
 use crate::monitor::Monitor;
 use crate::receiver::Receiver;
 use crate::sender::Run;
-use crate::server::Outbox;
 use crate::updater::Updater;
 use crate::world::{News, World};
 use crate::writer::Writer;
@@ -34,6 +33,9 @@ pub struct Given {
     pub repeated: bool,
 }
 
+/// What the gate has let go and nobody has sent yet.
+pub type Outbox = Arc<Mutex<Vec<Leaving<Given>>>>;
+
 pub struct Storage {
     pub board: Arc<Board>,
     pub gate: Gate<Given>,
@@ -44,7 +46,7 @@ pub struct Storage {
 
 pub struct Process {
     /// Stopped as a whole; what it hears meanwhile waits.
-    pub frozen: Option<()>,
+    pub is_frozen: bool,
     pub backlog: VecDeque<News>,
     pub coordinator: Coordinator,
     pub monitor: Monitor,
@@ -105,15 +107,16 @@ impl Keeper {
     }
 
     pub fn refresh(&mut self, now: u64, lease_until: Moment) {
-        if self.has_main(now, lease_until) {
+        let is_due = now >= self.refreshed + limits::ALIAS_REFRESH.as_millis() as u64;
+        if is_due && self.has_main(now, lease_until) {
             self.refreshed = now;
         }
     }
 
-    /// If the process stands still or is gone.
-    pub fn kernel_keeps_until(&self, now: u64) -> u64 {
-        let kept_ms = (limits::ALIAS_LIFETIME + limits::ALIAS_REFRESH).as_millis() as u64;
-        if self.refreshed == 0 || self.set == AddressSet::None { 0 } else { (self.refreshed + kept_ms).min(now + kept_ms) }
+    /// If the process stands still or is gone: the kernel counts in seconds, and is late by a tenth of one.
+    pub fn kernel_keeps_until(&self) -> u64 {
+        let kept_ms = limits::ALIAS_LIFETIME.as_millis() as u64 + 100;
+        if self.refreshed == 0 || self.set == AddressSet::None { 0 } else { self.refreshed + kept_ms }
     }
 }
 
@@ -127,7 +130,7 @@ impl Process {
         let exit = {
             let outbox = Arc::clone(&outbox);
             Box::new(move |leaving| {
-                outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend::<Vec<_>>(leaving);
+                outbox.lock().unwrap_or_else(PoisonError::into_inner).extend::<Vec<_>>(leaving);
             })
         };
         let gate = Gate::new(Arc::clone(&board), exit, Box::new(|| {}));
@@ -139,7 +142,7 @@ impl Process {
             board: Arc::clone(&board),
         };
         let process = Self {
-            frozen: None,
+            is_frozen: false,
             backlog: VecDeque::new(),
             coordinator: Coordinator::new(machine, notes),
             monitor: Monitor::new(boot, now),
@@ -163,7 +166,7 @@ impl World {
             return;
         }
         let Some(process) = self.servers[index].process.as_mut() else { return };
-        if process.frozen.is_some() {
+        if process.is_frozen {
             process.backlog.push_back(news);
             return;
         }
@@ -208,7 +211,7 @@ impl World {
 
     fn let_answers_go(&mut self, index: usize) {
         let Some(process) = &self.servers[index].process else { return };
-        let leaving = std::mem::take(&mut *process.storage.outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let leaving = std::mem::take(&mut *process.storage.outbox.lock().unwrap_or_else(PoisonError::into_inner));
         for left in leaving {
             self.answer(index, left);
         }

@@ -1,10 +1,8 @@
 //! One box: what survives its process (disks, the kernel's addresses), and how a process starts and ends on it.
 
-use std::sync::Arc;
-
 use duplex::journal::model_disk::{Faults, ModelDisk};
 use duplex::journal::{CoordinationFile, Journal, Limits};
-use duplex::model::{Coordination, Position, Sequence, ServerId};
+use duplex::model::{Coordination, Position, Sequence};
 
 use crate::account::Account;
 use crate::oracle::Breach;
@@ -158,7 +156,7 @@ impl World {
         self.note(|| format!("{:?} ends: {how:?}", server(index)));
         let boot = self.servers[index].run * 2 + index as u64;
         let kernel_lives = how == End::Killed;
-        let address_until = process.keeper.kernel_keeps_until(self.now);
+        let address_until = process.keeper.kernel_keeps_until();
         self.servers[index].address_until = if kernel_lives { address_until } else { 0 };
         drop(process);
         if kernel_lives {
@@ -196,16 +194,12 @@ impl World {
         self.servers[index].journal.set_faults(Faults { sync_fails_at: Some(1), ..Faults::default() });
     }
 
-    pub fn id_of(index: usize) -> ServerId {
-        server(index)
-    }
-
     pub fn thaw(&mut self, index: usize, run: u64) {
         if self.servers[index].run != run {
             return;
         }
         let Some(process) = self.servers[index].process.as_mut() else { return };
-        process.frozen = None;
+        process.is_frozen = false;
         let (timers, rest): (Vec<News>, Vec<News>) = std::mem::take(&mut process.backlog).into_iter().partition(News::is_timer);
         for news in timers.into_iter().chain(rest) {
             self.hear(index, run, news);
@@ -216,6 +210,3 @@ impl World {
         self.oracle.breach.get_or_insert(breach);
     }
 }
-
-/// Handed to the gate, so that what it lets go can be collected.
-pub type Outbox = Arc<std::sync::Mutex<Vec<duplex::handover::gate::Leaving<crate::process::Given>>>>;

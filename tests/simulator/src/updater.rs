@@ -1,7 +1,7 @@
 //! DataUpdater: executes commands in order, numbers their outcomes, and hands them over.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use duplex::config::limits;
 use duplex::handover::ids::Seen;
@@ -216,7 +216,7 @@ impl Process {
         let answer = Given { command, outcome: Some(outcome), place, repeated };
         if place.is_none() && planted == Some(Planted::ReadPastTheGate) {
             let left = Leaving { answer, stored_on_both: Some(true), epoch: run.epoch };
-            storage.outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(left);
+            storage.outbox.lock().unwrap_or_else(PoisonError::into_inner).push(left);
             return true;
         }
         storage.gate.wait([Waiting { rests_on, frame, since, answer }], self.now());
