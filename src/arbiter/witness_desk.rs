@@ -190,3 +190,30 @@ impl Holdings {
         Ok(decision.ruling)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::identity::Identity;
+    use crate::wire::pki::PairAuthority;
+
+    #[test]
+    fn what_a_desk_did_is_told_while_its_disk_hangs() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = PairAuthority::create().unwrap();
+        let issued = authority.issue(CertificateRole::Witness, &[]).unwrap();
+        let identity = Identity::from_pem(authority.certificate_pem(), &issued).unwrap();
+        let pair = PairId::of(identity.authority());
+        let file = PairFile::open(directory.path(), &pair);
+        let desk = Desk::new(pair, identity.authority().clone(), file, Logger::root(slog::Discard, slog::o!()));
+        let request = Request { version: VERSION, ask: Ask::Since };
+        assert_eq!(desk.answer(CertificateRole::Witness, request.clone()), Reply::Since(None));
+        let refused = desk.answer(CertificateRole::Witness, Request { version: VERSION + 1, ..request });
+        assert!(matches!(refused, Reply::Refused(_)));
+
+        let _hangs = desk.holdings.lock().unwrap();
+        let account = desk.account();
+        let account = account.try_lock().unwrap();
+        assert_eq!((account.status.answered, account.refused.0[NOT_HEARD], account.written), (1, 1, None));
+    }
+}

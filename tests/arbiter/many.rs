@@ -15,6 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use slog::{Discard, Logger, o};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::strangers::Log;
@@ -78,7 +79,9 @@ async fn a_name_opens_no_other_pairs_desk() {
     let running = Running::of(witness).await;
     let name = |site: &Site| format!("{}.{NO_PAIR}", &id(site).to_string()[..32]);
     for (stranger, called) in [(&one, name(&two)), (&two, name(&one)), (&two, NO_PAIR.into()), (&two, "elsewhere.test".into())] {
-        let ended = connect(stranger, &called, running.address).await.unwrap_err().to_string();
+        let met =
+            timeout(LIMIT, connect(stranger, &called, running.address)).await.expect("whoever is let in waits for an answer");
+        let ended = met.unwrap_err().to_string();
         assert!(ended.contains("alert"), "{called}: {ended}");
     }
     assert_eq!(log.lines_with("connected").len(), 0);
