@@ -2,18 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may stop there")]
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use duplex::arbiter::{Arbiter, ArbiterError, Asker, CasOutcome, Witness, WitnessClient};
 use duplex::model::{DataId, Digest, Epoch, Holder, Position, Register, Sequence, ServerId};
 use duplex::wire::first_register::sign_register;
-use duplex::wire::identity::{Identity, load_authority};
+use duplex::wire::identity::Identity;
 use duplex::wire::pki::{CertificateRole, PairAuthority};
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
@@ -26,6 +22,10 @@ mod cluster;
 #[cfg(feature = "etcd")]
 #[path = "arbiter/etcd.rs"]
 mod etcd;
+#[path = "arbiter/kills.rs"]
+mod kills;
+#[path = "arbiter/many.rs"]
+mod many;
 #[path = "arbiter/strangers.rs"]
 mod strangers;
 
@@ -77,9 +77,12 @@ impl Site {
 }
 
 fn witness_in(directory: &Path) -> Witness {
+    Witness::open(directory, &[identity_in(directory)], Logger::root(Discard, o!())).unwrap()
+}
+
+fn identity_in(directory: &Path) -> Identity {
     let [ca, certificate, key] = ["ca.pem", "witness.pem", "witness-key.pem"].map(|file| directory.join(file));
-    let identity = Identity::load(&ca, &certificate, &key).unwrap();
-    Witness::open(directory, &identity, load_authority(&ca).unwrap(), Logger::root(Discard, o!())).unwrap()
+    Identity::load(&ca, &certificate, &key).unwrap()
 }
 
 /// A witness in this process. Ends when it is dropped.
@@ -90,7 +93,10 @@ struct Running {
 
 impl Running {
     async fn start(site: &Site) -> Self {
-        let witness = witness_in(site.path());
+        Self::of(witness_in(site.path())).await
+    }
+
+    async fn of(witness: Witness) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, task: tokio::spawn(async move { witness.serve(listener).await }) }
@@ -300,91 +306,6 @@ async fn the_status_tells_the_register_and_why_nothing_is_granted() {
     let status = witness.status(LIMIT).await.unwrap();
     assert_eq!((status.register, status.refuses, status.reported), (Some(pair(1)), None, [Some(Epoch(1)); 2]));
     assert!(site.kept_file().to_str().unwrap().contains(&status.pair));
-}
-
-/// Set in the process that is to be killed: the directory of its witness.
-const CHILD: &str = "DUPLEX_TEST_WITNESS";
-
-/// This test program once more, as nothing but a witness.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(site: &Site) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "a_witness_killed_at_any_moment_keeps_the_old_value_or_the_new_one", "--nocapture"]);
-        let mut child = command.env(CHILD, site.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().split_once("listens on ")?.1.parse().ok()).unwrap();
-        Self { child, address }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-async fn be_a_witness(directory: &Path) {
-    let witness = witness_in(directory);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("listens on {}", listener.local_addr().unwrap());
-    // Ends with its standard input as well, so that a failed test leaves no process behind.
-    let parent_gone = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0; 1]));
-    tokio::select! { () = witness.serve(listener) => {}, _ = parent_gone => {} }
-}
-
-#[tokio::test]
-async fn a_witness_killed_at_any_moment_keeps_the_old_value_or_the_new_one() {
-    if let Some(directory) = std::env::var_os(CHILD) {
-        return be_a_witness(Path::new(&directory)).await;
-    }
-    let site = Site::new();
-    let (running, [a, _]) = vouched(&site).await;
-    assert_eq!(compare_and_set(&a, A, pair(1), solo(2, A)).await, Ok(CasOutcome::Landed(solo(2, A))));
-    running.stop().await;
-    let mut register = solo(2, A);
-    for round in 0..18 {
-        let process = Process::start(&site);
-        let a = site.client(CertificateRole::Server(A), process.address);
-        let before = inode(&site.kept_file());
-        let next = raised(&register);
-        let mut ask = pin!(compare_and_set(&a, A, register, next));
-        let moment = async {
-            match round % 3 {
-                0 => {}
-                1 => until(|| site.kept_file().with_extension("new").exists()).await,
-                _ => until(|| inode(&site.kept_file()) != before).await,
-            }
-        };
-        // An answer may be faster than the watching of the files.
-        let answered = tokio::select! { answer = &mut ask => Some(answer), () = moment => None };
-        process.kill();
-        let answer = if let Some(answer) = answered { answer } else { ask.await };
-        register = after_the_kill(&site, answer.is_ok(), register, next).await;
-    }
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
-}
-
-fn inode(file: &Path) -> u64 {
-    std::fs::metadata(file).unwrap().ino()
-}
-
-/// What a new witness reads: `new` if the ask was answered, one of both if not.
-async fn after_the_kill(site: &Site, answered: bool, old: Register, new: Register) -> Register {
-    let again = Running::start(site).await;
-    let [a, _] = site.servers(again.address);
-    let kept = a.read(asker(A, 1), LIMIT).await.expect("a kill is no restore: nobody has to report again").unwrap();
-    assert!(kept == new || (kept == old && !answered), "{kept:?} after {old:?} and {new:?}, answered: {answered}");
-    again.stop().await;
-    kept
 }
 
 /// The next epoch, with more recorded.

@@ -16,13 +16,16 @@ use crate::model::{DataId, Epoch, Register, ServerId, UnixMs};
 pub mod etcd;
 pub mod operator;
 mod register_text;
+pub mod witness_account;
 pub mod witness_client;
 mod witness_desk;
 pub mod witness_file;
 pub mod witness_frames;
+mod witness_pairs;
 pub mod witness_rules;
 pub mod witness_server;
 
+pub use witness_account::{Accounts, PairAccount};
 pub use witness_client::WitnessClient;
 pub use witness_server::{Witness, WitnessError};
 

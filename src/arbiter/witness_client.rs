@@ -20,13 +20,16 @@ use crate::wire::pki::CertificateRole;
 use crate::wire::tls;
 use crate::wire::trust::named;
 
+use super::witness_file::PairId;
 use super::witness_frames::{Ask, Line, Reply, Request, VERSION, WitnessStatus};
-use super::{Answer, Arbiter, ArbiterError, Asker, CasOutcome};
+use super::{Answer, Arbiter, ArbiterError, Asker, CasOutcome, witness_pairs};
 
 /// Asks one witness.
 pub struct WitnessClient {
     address: SocketAddr,
     tls: Arc<ClientConfig>,
+    /// Says to a witness of many pairs whose keys to show.
+    called: ServerName<'static>,
     /// A witness knows none.
     names: Option<ServerNames>,
     /// Taken out while in use: an exchange that fails, is late or is dropped never leaves half a reply for the next one.
@@ -46,7 +49,9 @@ impl WitnessClient {
     /// [`rustls::Error`] if the authority cannot be used.
     pub fn new(address: SocketAddr, identity: &Identity) -> Result<Self, rustls::Error> {
         let tls = tls::mutual_client(identity, CertificateRole::Witness)?;
-        Ok(Self { address, tls, names: None, line: Mutex::new(None) })
+        let called = witness_pairs::called(&PairId::of(identity.authority()));
+        let called = ServerName::try_from(called).map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self { address, tls, called, names: None, line: Mutex::new(None) })
     }
 
     /// Puts these names into what the witness refuses.
@@ -101,9 +106,8 @@ impl WitnessClient {
     async fn connect(&self) -> io::Result<Line> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
-        // The role is what is checked; the name is only TLS's form for it.
-        let name = ServerName::try_from(CertificateRole::Witness.dns_name()).map_err(io::Error::other)?;
-        Ok(Line::new(TlsConnector::from(self.tls.clone()).connect(name, tcp).await?))
+        // Role and authority are what is checked; the name chooses only.
+        Ok(Line::new(TlsConnector::from(self.tls.clone()).connect(self.called.clone(), tcp).await?))
     }
 }
 

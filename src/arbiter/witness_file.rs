@@ -12,6 +12,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::UnixMs;
+
 use super::register_text;
 use super::witness_rules::Kept;
 
@@ -31,7 +33,7 @@ impl PairId {
 
 impl fmt::Display for PairId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -123,6 +125,12 @@ impl PairFile {
 
     pub fn path(&self) -> PathBuf {
         path(&self.directory, &self.pair)
+    }
+
+    /// When it was last replaced, by the file system's clock.
+    pub(super) fn written(&self) -> Option<UnixMs> {
+        let written = self.path().metadata().and_then(|file| file.modified()).ok()?;
+        written.duration_since(UNIX_EPOCH).ok().and_then(|past| i64::try_from(past.as_millis()).ok()).map(UnixMs)
     }
 
     /// What was opened is not what a witness wrote here: what the servers had reported is forgotten.

@@ -247,6 +247,38 @@ fn is_its_change(asker: ServerId, from: Holder, to: Holder, refresh: bool) -> bo
     }
 }
 
+impl Refusal {
+    /// Every [`Self::code`].
+    pub const CODES: [&str; 10] = [
+        "empty",
+        "awaits",
+        "went_back",
+        "first_is_old",
+        "other_disk",
+        "data_ids_change",
+        "epoch_lower",
+        "epoch_not_raised",
+        "recorded_lower",
+        "not_its_change",
+    ];
+
+    /// Short, stable name for counters.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Awaits { .. } => "awaits",
+            Self::WentBack { .. } => "went_back",
+            Self::FirstIsOld { .. } => "first_is_old",
+            Self::OtherDisk { .. } => "other_disk",
+            Self::DataIdsChange => "data_ids_change",
+            Self::EpochLower { .. } => "epoch_lower",
+            Self::EpochNotRaised { .. } => "epoch_not_raised",
+            Self::RecordedLower { .. } => "recorded_lower",
+            Self::NotItsChange { .. } => "not_its_change",
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |server: &ServerId| match server {

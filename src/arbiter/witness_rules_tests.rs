@@ -343,3 +343,22 @@ fn the_date_of_a_register_is_that_of_its_last_change_of_holder() {
     let refreshed = Kept { register: Register { recorded: at(6, 200), ..solo(6, B) }, ..changed };
     assert_eq!((changed.since, refreshed.dated(Some(&changed), later).since), (Some(then), Some(then)));
 }
+
+#[test]
+fn every_refusal_is_counted_under_a_code_of_its_own() {
+    let (zero, position, holder) = (Epoch(0), at(1, 1), Holder::Solo { server: A });
+    let refusals = [
+        Refusal::Empty,
+        Refusal::Awaits { server: A },
+        Refusal::WentBack { server: A, held: zero, register: zero },
+        Refusal::FirstIsOld { held: zero, first: zero },
+        Refusal::OtherDisk { server: A },
+        Refusal::DataIdsChange,
+        Refusal::EpochLower { from: zero, to: zero },
+        Refusal::EpochNotRaised { epoch: zero },
+        Refusal::RecordedLower { from: position, to: position },
+        Refusal::NotItsChange { asker: A, from: holder, to: holder },
+    ];
+    assert_eq!(refusals.map(|refusal| refusal.code()), Refusal::CODES);
+    assert_eq!(BTreeMap::from(Refusal::CODES.map(|code| (code, ()))).len(), Refusal::CODES.len());
+}

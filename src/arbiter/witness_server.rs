@@ -1,4 +1,4 @@
-//! `duplex witness`: accepts the two servers, proven by their certificates, and answers each on a connection that stays.
+//! `duplex witness`: accepts the servers of its pairs, proven by their certificates, and answers each on a connection that stays.
 //!
 //! A takeover waits for one answer of this program, so a request costs the file's two syncs and little else: connections are kept
 //! open, small frames leave at once, and every connection has its own task.
@@ -10,30 +10,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
+use rustls::server::Acceptor;
 use slog::{Logger, debug, error, info, warn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
-use crate::model::ServerId;
 use crate::wire::handshakes::Handshakes;
 use crate::wire::identity::Identity;
 use crate::wire::knocks::Knocks;
 use crate::wire::pki::CertificateRole;
 use crate::wire::refusal::LinkError;
-use crate::wire::tls;
 
+use super::witness_account::Accounts;
 use super::witness_desk::Desk;
-use super::witness_file::{FileError, PairFile, PairId};
+use super::witness_file::{FileError, PairId};
 use super::witness_frames::{Line, Request};
+use super::witness_pairs::{Pairs, ROLES};
 
-/// Who may connect. A witness's own certificate serves `--status` on its machine; the rules grant it nothing.
-const ROLES: [CertificateRole; 3] =
-    [CertificateRole::Server(ServerId::A), CertificateRole::Server(ServerId::B), CertificateRole::Witness];
-/// Connections kept for each role: one in use, and those of boxes that died without a farewell. The newest displaces the oldest.
+/// Connections kept for each role of each pair: one in use, and those of boxes that died without a farewell. The newest displaces the oldest.
 const CONNECTIONS_PER_ROLE_MAX: usize = 4;
 /// A handshake costs 2 ms on a quiet box; this allows for four lost packets in a row.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(2);
@@ -42,10 +38,9 @@ const REPLY_LIMIT: Duration = Duration::from_secs(2);
 /// Pause after `accept` failed (no file descriptors left): it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A witness of one pair.
+/// A witness of one pair or of many.
 pub struct Witness {
-    tls: Arc<ServerConfig>,
-    desk: Arc<Desk>,
+    pairs: Pairs,
     log: Logger,
 }
 
@@ -54,12 +49,15 @@ pub struct Witness {
 pub enum WitnessError {
     File(FileError),
     Tls(rustls::Error),
+    /// The keys of one pair were given twice.
+    Twice(PairId),
 }
 
 impl std::fmt::Display for WitnessError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
+            Self::Twice(pair) => write!(f, "the keys of pair {pair} are given twice"),
             Self::Tls(error) => write!(f, "cannot use the witness's certificate: {error}"),
         }
     }
@@ -68,23 +66,24 @@ impl std::fmt::Display for WitnessError {
 impl std::error::Error for WitnessError {}
 
 impl Witness {
-    /// Opens what is kept below `data` for the pair of `authority`.
+    /// Opens what is kept below `data` for the pairs of `identities`.
     ///
     /// # Errors
-    /// [`WitnessError`]: a damaged file is never guessed at, and never begun anew.
-    pub fn open(data: &Path, identity: &Identity, authority: CertificateDer<'static>, log: Logger) -> Result<Self, WitnessError> {
-        let tls = tls::mutual_server(identity, &ROLES).map_err(WitnessError::Tls)?;
-        let pair = PairId::of(&authority);
-        let file = PairFile::open(data, &pair).map_err(WitnessError::File)?;
-        tell_of(&file, &log);
-        Ok(Self { tls, desk: Arc::new(Desk::new(pair, authority, file, log.clone())), log })
+    /// [`WitnessError`]: a damaged file is never guessed at, and never begun anew. It stops a witness only if no pair is left to serve.
+    pub fn open(data: &Path, identities: &[Identity], log: Logger) -> Result<Self, WitnessError> {
+        Ok(Self { pairs: Pairs::open(data, identities, &log)?, log })
+    }
+
+    /// What it holds and did for each pair, at any time. Never waits for a disk.
+    pub fn accounts(&self) -> Accounts {
+        Accounts(self.pairs.all().iter().map(|pair| pair.desk.account()).collect())
     }
 
     /// Serves until it is dropped; a write that has begun is still finished.
     pub async fn serve(&self, listener: TcpListener) {
         let mut door = Door::default();
         let mut connections = JoinSet::new();
-        let mut seats = Seats::default();
+        let mut seats: Vec<Seats> = self.pairs.all().iter().map(|_| Seats::default()).collect();
         loop {
             let room = door.handshakes.has_room();
             tokio::select! {
@@ -92,12 +91,13 @@ impl Witness {
                 biased;
                 Some(_) = connections.join_next() => {}
                 Some(ended) = door.handshakes.ended() => {
-                    if let Some((role, line)) = door.let_in(ended, &self.log) {
-                        seats.take(role, connections.spawn(converse(role, line, self.desk.clone(), self.log.clone())));
+                    if let Some(guest) = door.let_in(ended, &self.pairs, &self.log) {
+                        let (seats, role) = (&mut seats[guest.pair], guest.role);
+                        seats.take(role, connections.spawn(converse(guest, self.pairs.clone())));
                     }
                 }
                 accepted = listener.accept(), if room => match accepted {
-                    Ok((tcp, from)) => door.knocked(tcp, from, &self.tls, &self.log),
+                    Ok((tcp, from)) => door.knocked(tcp, from, &self.pairs, &self.log),
                     Err(error) => {
                         if let Some(left_out) = door.knocks.tell("accept", Instant::now()) {
                             error!(self.log, "cannot accept connections"; "error" => %error, "left_out" => left_out);
@@ -110,15 +110,12 @@ impl Witness {
     }
 }
 
-/// Later refusals say only that it is one or the other.
-fn tell_of(file: &PairFile, log: &Logger) {
-    let path = file.path().display().to_string();
-    if file.is_copy() {
-        warn!(log, "this file is whole, but not as a witness wrote it here: it was copied, restored or saved by an editor; nothing is \
-                    granted on it until both servers have reported again"; "file" => path);
-    } else if matches!(file.kept(), Ok(None)) {
-        info!(log, "nothing is kept of this pair yet; its servers bring the first register"; "file" => path);
-    }
+/// Who has proven to be of a pair.
+struct Guest {
+    /// Its place among [`Pairs::all`].
+    pair: usize,
+    role: CertificateRole,
+    line: Line,
 }
 
 /// Who has connected and not yet proven to be anybody.
@@ -129,13 +126,13 @@ struct Door {
 }
 
 /// How a handshake ended, and with whom.
-type Met = (SocketAddr, Result<(CertificateRole, Line), LinkError>);
+type Met = (SocketAddr, Result<Guest, LinkError>);
 
 impl Door {
-    fn knocked(&mut self, tcp: TcpStream, from: SocketAddr, tls: &Arc<ServerConfig>, log: &Logger) {
-        let tls = tls.clone();
+    fn knocked(&mut self, tcp: TcpStream, from: SocketAddr, pairs: &Pairs, log: &Logger) {
+        let pairs = pairs.clone();
         let handshake = async move {
-            let met = timeout(HANDSHAKE_LIMIT, shake_hands(tcp, tls)).await;
+            let met = timeout(HANDSHAKE_LIMIT, shake_hands(tcp, &pairs)).await;
             (from, met.unwrap_or(Err(LinkError::Late("handshake"))))
         };
         if let Some(displaced) = self.handshakes.begin(from, handshake) {
@@ -143,13 +140,13 @@ impl Door {
         }
     }
 
-    fn let_in(&mut self, ended: Result<Met, JoinError>, log: &Logger) -> Option<(CertificateRole, Line)> {
+    fn let_in(&mut self, ended: Result<Met, JoinError>, pairs: &Pairs, log: &Logger) -> Option<Guest> {
         // It gave way and was told of then, or panicked, and the panic hook has told where.
         let (from, met) = ended.ok()?;
         match met {
-            Ok((role, line)) => {
-                info!(log, "connected"; "from" => %from, "role" => role.name());
-                Some((role, line))
+            Ok(guest) => {
+                info!(pairs.all()[guest.pair].log, "connected"; "from" => %from, "role" => guest.role.name());
+                Some(guest)
             }
             Err(why) => {
                 self.tell(from, &why, log);
@@ -181,16 +178,20 @@ impl Seats {
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: Arc<ServerConfig>) -> Result<(CertificateRole, Line), LinkError> {
+async fn shake_hands(tcp: TcpStream, pairs: &Pairs) -> Result<Guest, LinkError> {
     tcp.set_nodelay(true)?;
-    let line = Line::new(TlsAcceptor::from(tls).accept(tcp).await?);
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    let pair = pairs.choose(begun.client_hello().server_name());
+    let line = Line::new(begun.into_stream(pairs.all()[pair].tls.clone()).await?);
     let role = line.role().ok_or_else(|| io::Error::other("the certificate names no role in a pair"))?;
-    Ok((role, line))
+    Ok(Guest { pair, role, line })
 }
 
-async fn converse(role: CertificateRole, mut line: Line, desk: Arc<Desk>, log: Logger) {
+async fn converse(guest: Guest, pairs: Pairs) {
+    let Guest { pair, role, mut line } = guest;
+    let (desk, log) = (&pairs.all()[pair].desk, &pairs.all()[pair].log);
     let ended = loop {
-        if let Err(error) = answer_one(role, &mut line, &desk).await {
+        if let Err(error) = answer_one(role, &mut line, desk).await {
             break error;
         }
     };

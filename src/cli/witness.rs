@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
-use slog::info;
+use slog::{Logger, info};
 use tokio::net::TcpListener;
 
 use super::Failure;
 use crate::arbiter::witness_frames::WitnessStatus;
-use crate::arbiter::{Witness, WitnessClient, WitnessError};
+use crate::arbiter::{Accounts, Witness, WitnessClient, WitnessError};
 use crate::config::{self, Level, LogFormat};
+use crate::console;
 use crate::layout::WitnessKeys;
 use crate::model::{Holder, Register};
 use crate::run::told::Told;
 use crate::telemetry;
-use crate::wire::identity::{Identity, load_authority};
+use crate::wire::identity::Identity;
 use crate::wire::pki::CertificateRole;
 
 /// The one stream of a witness's log.
@@ -40,15 +41,18 @@ pub struct Args {
 
 #[derive(Debug, clap::Args)]
 struct Serve {
-    /// Where both servers reach the witness.
+    /// Where the servers of all its pairs reach the witness.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Directory of the witness's file; must exist.
+    /// Directory of the witness's files, one for each pair; must exist.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Directory of CA, certificate and key, as `duplex init` wrote it for the witness.
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    /// Directory of CA, certificate and key, as `duplex init` wrote it for the witness; once for each pair that it serves.
+    #[arg(long, value_name = "DIR", required = true)]
+    keys: Vec<PathBuf>,
+    /// Serve `/metrics` (OpenMetrics) and `/api/v1/status` (JSON) here, without TLS.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
     /// Print the log as JSON objects.
     #[arg(long)]
     json: bool,
@@ -66,7 +70,7 @@ struct Status {
     /// Where the witness listens.
     #[arg(long, value_name = "ADDRESS:PORT")]
     address: SocketAddr,
-    /// Directory of CA, certificate and key of the witness.
+    /// Directory of CA, certificate and key of the witness for the pair in question.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
     /// Print one JSON object.
@@ -89,16 +93,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn serve_until_told(args: &Serve) -> Result<(), Failure> {
     super::keep_private();
     must_exist(&args.data)?;
-    let keys = WitnessKeys(args.keys.clone());
-    let identity = identity(&keys)?;
-    let authority = load_authority(&keys.authority()).map_err(mistaken)?;
+    let identities = args.keys.iter().map(|keys| identity(&WitnessKeys(keys.clone()))).collect::<Result<Vec<_>, _>>()?;
     let format = if args.json { LogFormat::Json } else { LogFormat::Human };
     let settings = config::Log { format, level: Level::Info, ..config::Log::default() };
     let (logs, _guard) = telemetry::start(&settings, &args.data, &[STREAM]).map_err(failed)?;
     let log = logs.for_actor(STREAM);
-    let opened = Witness::open(&args.data, &identity, authority, log.clone());
+    let opened = Witness::open(&args.data, &identities, log.clone());
     let witness = opened.map_err(|error| match error {
-        WitnessError::Tls(_) => mistaken(error),
+        WitnessError::Tls(_) | WitnessError::Twice(_) => mistaken(error),
         WitnessError::File(_) => failed(error),
     })?;
 
@@ -108,14 +110,22 @@ fn serve_until_told(args: &Serve) -> Result<(), Failure> {
         let cannot = |e| Failure::failed(format!("cannot listen at {}: {e}", args.listen));
         let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        info!(log, "listening"; "address" => %address, "authority" => identity.authority_fingerprint(),
-            "who" => WHO_IS_WHO);
+        let _http = args.http.map(|address| tell_of(witness.accounts(), address, &log)).transpose()?;
+        let authorities: Vec<String> = identities.iter().map(Identity::authority_fingerprint).collect();
+        info!(log, "listening"; "address" => %address, "authority" => authorities.join(" "), "who" => WHO_IS_WHO);
         tokio::select! {
             () = witness.serve(listener) => {}
             signal = told.to_end() => info!(log, "told to end"; "signal" => signal),
         }
         Ok(())
     })
+}
+
+/// Ends with the process.
+fn tell_of(accounts: Accounts, address: SocketAddr, log: &Logger) -> Result<console::Running, Failure> {
+    let cannot = |e| Failure::failed(format!("--http: cannot listen at {address}: {e}"));
+    let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+    console::witness::start(accounts, listener, log).map_err(cannot)
 }
 
 /// A disk that is not mounted must not look like a new witness.

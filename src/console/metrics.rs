@@ -19,7 +19,7 @@ use crate::handover::failures::codes;
 use crate::model::{Mode, Role};
 use crate::wire::refusal::LinkError;
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Closes a text of OpenMetrics; one of two texts must lose it.
 const END: &str = "# EOF\n";
 

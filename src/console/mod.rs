@@ -12,7 +12,7 @@ use std::{fmt, io};
 use actix::Recipient;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::HeaderName;
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::future::BoxFuture;
 use slog::{Logger, info};
@@ -39,6 +39,7 @@ mod reads;
 mod routes;
 pub mod sentence;
 mod status;
+pub mod witness;
 
 pub use openapi::OPENAPI;
 pub use routes::ROUTES;
@@ -112,17 +113,9 @@ impl Console {
         let address = listener.local_addr()?;
         info!(self.parts.log, "listens for HTTP"; "address" => address.to_string());
         let console = Data::new(self);
-        let server = HttpServer::new(move || App::new().app_data(console.clone()).configure(routes::configure))
-            .workers(1)
-            .worker_max_blocking_threads(limits::READS_AT_ONCE)
-            .max_connections(limits::CONNECTIONS_MAX)
-            .client_request_timeout(limits::HEAD_LIMIT)
-            .client_disconnect_timeout(limits::CLOSE_LIMIT)
-            .keep_alive(limits::KEEP_ALIVE)
-            .shutdown_timeout(limits::STOP_SECONDS)
-            .disable_signals()
-            .listen(listener)?;
-        Ok(server.run())
+        bounded(listener, move |app| {
+            app.app_data(console.clone()).configure(routes::configure);
+        })
     }
 
     /// Serves on a thread of its own until [`Running::stop`].
@@ -130,19 +123,38 @@ impl Console {
     /// # Errors
     /// If the listener cannot be used or no thread can be made.
     pub fn start(self, listener: TcpListener) -> io::Result<Running> {
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = Builder::new().name("console".to_owned()).spawn(move || {
-            actix_rt::System::new().block_on(async move {
-                let server = self.serve(listener);
-                // The one who asked waits for this word.
-                let _ = tell
-                    .send(server.as_ref().map(Server::handle).map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                server?.await
-            })
-        })?;
-        let handle = told.recv().map_err(|_| io::Error::other("the console's thread ended at once"))??;
-        Ok(Running { handle, thread })
+        on_a_thread(move || self.serve(listener))
     }
+}
+
+/// Limits and workers of every HTTP interface of duplex.
+fn bounded(listener: TcpListener, configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> io::Result<Server> {
+    let server = HttpServer::new(move || App::new().configure(configure.clone()))
+        .workers(1)
+        .worker_max_blocking_threads(limits::READS_AT_ONCE)
+        .max_connections(limits::CONNECTIONS_MAX)
+        .client_request_timeout(limits::HEAD_LIMIT)
+        .client_disconnect_timeout(limits::CLOSE_LIMIT)
+        .keep_alive(limits::KEEP_ALIVE)
+        .shutdown_timeout(limits::STOP_SECONDS)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+fn on_a_thread(serve: impl FnOnce() -> io::Result<Server> + Send + 'static) -> io::Result<Running> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = Builder::new().name("console".to_owned()).spawn(move || {
+        actix_rt::System::new().block_on(async move {
+            let server = serve();
+            // The one who asked waits for this word.
+            let _ =
+                tell.send(server.as_ref().map(Server::handle).map_err(|error| io::Error::new(error.kind(), error.to_string())));
+            server?.await
+        })
+    })?;
+    let handle = told.recv().map_err(|_| io::Error::other("the console's thread ended at once"))??;
+    Ok(Running { handle, thread })
 }
 
 /// A console that serves.

@@ -48,12 +48,12 @@ pub(super) fn configure(app: &mut ServiceConfig) {
     );
 }
 
-fn at(path: &str) -> Resource {
+pub(super) fn at(path: &str) -> Resource {
     web::resource(path).default_service(web::to(async || Err::<HttpResponse, _>(Problem::wrong_method())))
 }
 
 /// HEAD as well: the server leaves the body out.
-fn get() -> Route {
+pub(super) fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 

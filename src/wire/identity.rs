@@ -86,6 +86,11 @@ impl Identity {
         Ok(Self { role: claimed, authority: issuer, certified: Arc::new(certified) })
     }
 
+    /// The certificate of the pair's authority.
+    pub fn authority(&self) -> &CertificateDer<'static> {
+        &self.authority
+    }
+
     /// Short name of the authority: equal on both servers, compared by `duplex join`.
     pub fn authority_fingerprint(&self) -> String {
         fingerprint(&self.authority)

@@ -5,14 +5,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use duplex::arbiter::etcd::{EtcdArbiter, Reach, Tls};
+use duplex::wire::identity::load_authority;
 use duplex::wire::names::ServerNames;
 use etcd_client::Client;
 use nix::sys::signal::Signal;
 
 use crate::cluster::{self, Cluster};
 use crate::{
-    A, Arbiter, ArbiterError, B, CasOutcome, CertificateRole, Holder, LIMIT, Register, ServerId, Site, asker, load_authority,
-    pair, solo,
+    A, Arbiter, ArbiterError, B, CasOutcome, CertificateRole, Holder, LIMIT, Register, ServerId, Site, asker, pair, solo,
 };
 
 fn program() -> Command {

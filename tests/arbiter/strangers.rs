@@ -6,22 +6,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use duplex::arbiter::{ArbiterError, Witness};
-use duplex::wire::identity::{Identity, load_authority};
 use duplex::wire::names::ServerNames;
 use duplex::wire::pki::CertificateRole;
 use slog::{Drain, Logger, o};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::{A, Arbiter, B, LIMIT, Running, Site, asker};
+use crate::{A, Arbiter, B, LIMIT, Running, Site, asker, identity_in};
 
 /// A third of what 200 strangers take who are served 32 at a time, for 2 s each.
 const SOON: Duration = Duration::from_secs(4);
 
 /// What a witness logs, a line each.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -34,26 +33,21 @@ impl Write for Log {
 }
 
 impl Log {
-    fn lines_with(&self, words: &str) -> Vec<String> {
+    pub fn logger(&self) -> Logger {
+        let drain = slog_term::FullFormat::new(slog_term::PlainSyncDecorator::new(self.clone())).build().fuse();
+        Logger::root(drain, o!())
+    }
+
+    pub fn lines_with(&self, words: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 }
 
-fn told(site: &Site) -> (Witness, Log) {
-    let log = Log::default();
-    let drain = slog_term::FullFormat::new(slog_term::PlainSyncDecorator::new(log.clone())).build().fuse();
-    let [ca, certificate, key] = ["ca.pem", "witness.pem", "witness-key.pem"].map(|file| site.path().join(file));
-    let identity = Identity::load(&ca, &certificate, &key).unwrap();
-    let authority = load_authority(&ca).unwrap();
-    (Witness::open(site.path(), &identity, authority, Logger::root(drain, o!())).unwrap(), log)
-}
-
 async fn start(site: &Site) -> (Running, Log) {
-    let (witness, log) = told(site);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (Running { address, task: tokio::spawn(async move { witness.serve(listener).await }) }, log)
+    let log = Log::default();
+    let witness = Witness::open(site.path(), &[identity_in(site.path())], log.logger()).unwrap();
+    (Running::of(witness).await, log)
 }
 
 async fn silent(from: &str, to: SocketAddr) -> io::Result<TcpStream> {

@@ -12,7 +12,7 @@ pub const MAY_IMPORT: &[(&str, &str)] = &[
     ("run", "layout actors ledger console handover store journal wire network arbiter telemetry machines clock config model"),
     ("actors", "handover store journal wire network arbiter telemetry machines clock config model"),
     // Of `actors` it takes messages and what they carry; the rule on siblings holds for it as well.
-    ("console", "actors ledger handover store journal wire telemetry machines clock config model"),
+    ("console", "actors ledger handover store journal wire arbiter telemetry machines clock config model"),
     ("ledger", "store schema config model"),
     ("handover", "journal store machines config model"),
     ("store", "schema config model"),
