@@ -24,8 +24,6 @@ pub struct Oracle {
     pub acknowledged: u64,
     pub reads: u64,
     pub repeated: u64,
-    /// Told of an epoch when another one had begun to tell already.
-    pub late: u64,
     acknowledgers: BTreeMap<Epoch, usize>,
     /// The newest entry that anybody was told of. Its digest binds everything before it.
     newest: Position,
@@ -90,12 +88,10 @@ impl Oracle {
             self.broken("P1", format!("both servers acknowledge in epoch {}", epoch.0));
         }
         let Some(process) = &servers[index].process else { return };
-        // A Main that stood still may tell, late, what both stored in its time: true, and older than what others were told since. But
-        // nothing that was told before anybody asked may be lacking.
-        let is_of_now = self.acknowledgers.last_key_value().is_none_or(|(newest, _)| *newest <= epoch);
-        self.late += u64::from(!is_of_now);
-        let must_know = if is_of_now { [self.newest, before] } else { [before; 2] };
-        for known in must_know {
+        if self.acknowledgers.last_key_value().is_some_and(|(newest, _)| *newest > epoch) {
+            self.broken("P4", format!("{:?} tells an answer of epoch {}, which is over", server(index), epoch.0));
+        }
+        for known in [self.newest, before] {
             if known.sequence.0 > 0 && process.position_at(known.sequence) != Some(known) {
                 self.broken("P2", format!("{:?} answers and lacks {known}, of which somebody was told", server(index)));
             }

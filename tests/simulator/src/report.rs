@@ -10,8 +10,6 @@ pub struct Report {
     pub acknowledged: u64,
     pub reads: u64,
     pub repeated: u64,
-    /// Answers, true ones, of an epoch that was over.
-    pub late: u64,
     /// Epochs in which somebody acknowledged.
     pub epochs: usize,
     pub entries: u64,
@@ -28,7 +26,6 @@ impl Report {
         self.acknowledged += other.acknowledged;
         self.reads += other.reads;
         self.repeated += other.repeated;
-        self.late += other.late;
         self.epochs += other.epochs;
         self.entries += other.entries;
         self.cut += other.cut;
@@ -43,11 +40,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} s, {} acknowledged ({} repeated, {} late, {} reads), {} entries, {} cut, {} epochs, {} faults",
+            "{} s, {} acknowledged ({} repeated, {} reads), {} entries, {} cut, {} epochs, {} faults",
             self.seconds,
             self.acknowledged,
             self.repeated,
-            self.late,
             self.reads,
             self.entries,
             self.cut,

@@ -262,7 +262,6 @@ impl World {
         self.report.acknowledged = self.oracle.acknowledged;
         self.report.reads = self.oracle.reads;
         self.report.repeated = self.oracle.repeated;
-        self.report.late = self.oracle.late;
         self.report.epochs = self.oracle.epochs();
         self.report.entries = self.oracle.newest().sequence.0;
         self.report
