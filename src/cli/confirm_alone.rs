@@ -10,8 +10,8 @@ use crate::wire::orders::{Order, Outcome};
 
 /// Let this server serve alone, because you have made sure that the other one is switched off.
 ///
-/// Needed where no arbiter can tell: the witness is away as well, there is none (`arbiter.kind = "operator"`), or the only server that is
-/// left is the one with older data. To be run on the server that shall serve, as the user that it runs as.
+/// For pairs without a third machine (`arbiter.kind = "operator"`); beside a witness or etcd it is refused, for they might grant the same
+/// to the other server. To be run on the server that shall serve, as the user that it runs as.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "If the other server serves after all, the two part: both keep what they accepted, one of them steps back as soon \

@@ -34,6 +34,8 @@ pub enum NotConfirmed {
     OtherName {
         peer: String,
     },
+    /// Beside an arbiter that could be granting the same to the other server, a word is not taken: the two would part.
+    ArbiterDecides,
     Refused {
         why: WordRefused,
         peer: String,
@@ -50,6 +52,11 @@ impl fmt::Display for NotConfirmed {
             Self::OtherName { peer } => {
                 write!(f, "the other server is {peer}: its name is asked for, so that nobody mistakes the box")
             }
+            Self::ArbiterDecides => write!(
+                f,
+                "this pair has an arbiter that decides who serves alone: bring it back (a person's word counts where `arbiter.kind` is \
+                 \"operator\")"
+            ),
             Self::Refused { why: WordRefused::PeerHeard, peer } => write!(f, "{peer} is heard: it is not off"),
             Self::Refused { why: WordRefused::Serves, .. } => write!(f, "this server serves alone already"),
             Self::Refused { why: WordRefused::TooEarly, peer } => {
@@ -73,6 +80,9 @@ impl<A: Application> FailoverCoordinator<A> {
         let peer = self.name(self.machine.disk().server.peer()).to_owned();
         if order.off != peer {
             return Err(NotConfirmed::OtherName { peer });
+        }
+        if !self.settings.own_numbers {
+            return Err(NotConfirmed::ArbiterDecides);
         }
         self.machine.takes_word().map_err(|why| NotConfirmed::Refused { why, peer: peer.clone() })?;
         if self.machine.state() == State::Rejoining && !order.accept_loss {
