@@ -153,10 +153,11 @@ impl Kept {
         }
     }
 
-    /// As it is written down in the place of `before`.
+    /// As it is written down in the place of `before`. Whoever serves alone and starts anew raises its epoch, and has had the newer data all
+    /// the time.
     pub fn dated(self, before: Option<&Self>, now: UnixMs) -> Self {
-        let held = |kept: &Self| (kept.register.epoch, kept.register.holder);
-        if before.is_some_and(|before| held(before) == held(&self)) { self } else { Self { since: Some(now), ..self } }
+        let is_same = before.is_some_and(|before| before.register.holder == self.register.holder);
+        if is_same { self } else { Self { since: Some(now), ..self } }
     }
 
     /// Notes a report that changes something: the first one, or one above the register. Others would only cost a write each.

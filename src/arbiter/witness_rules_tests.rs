@@ -342,6 +342,8 @@ fn the_date_of_a_register_is_that_of_its_last_change_of_holder() {
     let changed = Kept { register: solo(6, B), ..begun }.dated(Some(&begun), then);
     let refreshed = Kept { register: Register { recorded: at(6, 200), ..solo(6, B) }, ..changed };
     assert_eq!((changed.since, refreshed.dated(Some(&changed), later).since), (Some(then), Some(then)));
+    let raised = Kept { register: solo(7, B), ..changed }.dated(Some(&changed), later);
+    assert_eq!(raised.since, Some(then), "it served alone before it started anew");
 }
 
 #[test]

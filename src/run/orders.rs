@@ -61,11 +61,14 @@ async fn obey(stream: UnixStream, obeying: &Obeying, log: &Logger) -> io::Result
             switched_over(&obeying.switch_over).await
         }
         Ok(Order::ConfirmAlone { off, accept_loss }) => {
-            warn!(log, "told that the other server is off"; "off" => &off, "accept_loss" => accept_loss);
+            warn!(log, "asked to serve alone, because the other server is off"; "off" => &off, "accept_loss" => accept_loss);
             alone(&obeying.confirm_alone, ConfirmAlone { off, accept_loss }).await
         }
         Err(error) => Outcome::Refused { reason: format!("this is no order: {error}") },
     };
+    if let Outcome::Refused { reason } = &outcome {
+        info!(log, "the order was refused"; "reason" => reason);
+    }
     let mut answer = serde_json::to_vec(&outcome)?;
     answer.push(b'\n');
     write.write_all(&answer).await

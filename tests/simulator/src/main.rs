@@ -16,13 +16,13 @@ struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
     seed: Option<u64>,
     /// Play so many seeds.
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     seeds: u64,
     /// The first seed.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
     first: u64,
     /// Play until so many hours have been simulated.
-    #[arg(long, value_name = "H", conflicts_with = "seeds")]
+    #[arg(long, value_name = "H", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     hours: Option<u64>,
     /// Simulated seconds of faults in each seed.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -111,7 +111,9 @@ impl Played {
     }
 
     fn tell(&self) {
-        println!("{} seeds in {:.1} s: {}", self.seeds, self.begun.elapsed().as_secs_f64(), self.sum);
+        // To another stream than the trace, which is the same each time.
+        eprintln!("played for {:.1} s", self.begun.elapsed().as_secs_f64());
+        println!("{} seed{}: {}", self.seeds, if self.seeds == 1 { "" } else { "s" }, self.sum);
         for (name, count) in &self.sum.faults {
             println!("{count:>9} {name}");
         }
