@@ -21,10 +21,13 @@ pub struct Breach {
 #[derive(Default)]
 pub struct Oracle {
     pub breach: Option<Breach>,
+    pub now: u64,
     pub acknowledged: u64,
     pub reads: u64,
     pub repeated: u64,
     acknowledgers: BTreeMap<Epoch, usize>,
+    /// When somebody was first told of each epoch.
+    begun: BTreeMap<Epoch, u64>,
     /// The newest entry that anybody was told of. Its digest binds everything before it.
     newest: Position,
     outcomes: HashMap<(u32, u32), (Position, Outcome)>,
@@ -34,6 +37,9 @@ pub struct Oracle {
 
 /// A frozen process keeps its address for a kernel's lifetime; a look more, because it is looked at every 100 ms.
 const BOTH_HOLD_MS: u64 = 2_100 + 100;
+
+/// A Main hears by the next heartbeat that it was deposed, or else loses its peer within the time of silence: twice that.
+const OVER_MS: u64 = 700;
 
 impl Breach {
     pub fn new(promise: &'static str, what: String) -> Self {
@@ -83,15 +89,20 @@ impl Oracle {
         before: Position,
     ) {
         self.acknowledged += 1;
+        self.begun.entry(epoch).or_insert(self.now);
         let acknowledger = *self.acknowledgers.entry(epoch).or_insert(index);
         if acknowledger != index {
             self.broken("P1", format!("both servers acknowledge in epoch {}", epoch.0));
         }
         let Some(process) = &servers[index].process else { return };
-        if self.acknowledgers.last_key_value().is_some_and(|(newest, _)| *newest > epoch) {
-            self.broken("P4", format!("{:?} tells an answer of epoch {}, which is over", server(index), epoch.0));
+        // What both stored in its time a Main may tell while it does not hear yet that its time is over: true, and older than what others
+        // were told since. But nothing that was told before anybody asked may be lacking, and soon it must know.
+        let over_since = self.begun.range(epoch.next()..).next().map(|(_, at)| *at);
+        if over_since.is_some_and(|since| self.now - since > OVER_MS) {
+            self.broken("P4", format!("{:?} goes on telling answers of epoch {}, which is over", server(index), epoch.0));
         }
-        for known in [self.newest, before] {
+        let must_know = if over_since.is_none() { [self.newest, before] } else { [before; 2] };
+        for known in must_know {
             if known.sequence.0 > 0 && process.position_at(known.sequence) != Some(known) {
                 self.broken("P2", format!("{:?} answers and lacks {known}, of which somebody was told", server(index)));
             }

@@ -233,7 +233,7 @@ impl World {
         let faults_end = BEGINNING + self.plan.seconds * 1_000;
         let mut rest_since = None;
         while let Some(((at, order), what)) = self.queue.pop_first() {
-            self.now = at;
+            (self.now, self.oracle.now) = (at, at);
             self.fold(at, order, &what);
             self.handle(what);
             if let Some(breach) = self.oracle.breach.take() {
