@@ -13,7 +13,7 @@ use duplex_sim::{Breach, Plan, Planted, Report, World};
 #[command(name = "duplex-sim", version)]
 struct Args {
     /// Play this seed only.
-    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"], value_parser = clap::value_parser!(u64).range(..=1 << 62))]
     seed: Option<u64>,
     /// Play so many seeds.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
