@@ -23,7 +23,7 @@ use crate::wire::names::ServerNames;
 
 mod run;
 
-pub(crate) use run::JournalHistory;
+pub use run::JournalHistory;
 
 /// Begin a new run as holder.
 #[derive(Message, Clone, Copy, Debug)]

@@ -24,7 +24,7 @@ use crate::wire::heartbeat::{DATAGRAM_MAX, HeartbeatKey, decode, encode};
 use crate::wire::life::LifeNews;
 use crate::wire::paths::{Path, Paths};
 
-mod illness;
+pub mod illness;
 mod lag;
 mod ways;
 

@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 
 use crate::cluster::{self, Cluster};
 use crate::{
-    A, Arbiter, ArbiterError, B, CasOutcome, CertificateRole, Holder, LIMIT, Register, ServerId, Site, asker, pair, solo,
+    A, Arbiter, ArbiterError, B, CasOutcome, CertificateRole, LIMIT, Register, ServerId, Site, asker, compare_and_set,
+    one_of_two_wins, pair, solo,
 };
 
 fn program() -> Command {
@@ -53,10 +54,6 @@ async fn vouched(site: &Site) -> (Cluster, [EtcdArbiter; 2]) {
     (cluster, servers)
 }
 
-async fn ask(arbiter: &EtcdArbiter, server: ServerId, expected: Register, new: Register) -> Result<CasOutcome, ArbiterError> {
-    arbiter.compare_and_set(asker(server, 1), &expected, &new, LIMIT).await
-}
-
 /// What stands under the only key.
 async fn value(cluster: &Cluster) -> (Client, Vec<u8>, Vec<u8>) {
     let mut client = Client::connect([cluster.clients()[0].to_string()], None).await.unwrap();
@@ -70,19 +67,7 @@ async fn value(cluster: &Cluster) -> (Client, Vec<u8>, Vec<u8>) {
 async fn of_two_servers_that_ask_etcd_at_once_exactly_one_wins() {
     let site = Site::new();
     let (_cluster, [a, b]) = vouched(&site).await;
-    let mut register = pair(1);
-    for epoch in (2..22).step_by(2) {
-        let (by_a, by_b) = (ask(&a, A, register, solo(epoch, A)), ask(&b, B, register, solo(epoch, B)));
-        let (winner, landed) = match tokio::join!(by_a, by_b) {
-            (Ok(CasOutcome::Landed(landed)), Ok(CasOutcome::Differs(seen))) if seen == landed => (A, landed),
-            (Ok(CasOutcome::Differs(seen)), Ok(CasOutcome::Landed(landed))) if seen == landed => (B, landed),
-            other => panic!("not exactly one winner: {other:?}"),
-        };
-        assert_eq!(landed, solo(epoch, winner));
-        register = Register { holder: Holder::Pair { main: winner }, ..pair(epoch + 1) };
-        let client = if winner == A { &a } else { &b };
-        assert_eq!(ask(client, winner, landed, register).await, Ok(CasOutcome::Landed(register)));
-    }
+    one_of_two_wins(&a, &b, 10).await;
 }
 
 #[tokio::test]
@@ -91,7 +76,7 @@ async fn etcd_goes_on_without_one_member_and_answers_nobody_without_two() {
     let (mut cluster, [a, b]) = vouched(&site).await;
     cluster.kill(0);
     assert_eq!(read(&a, A, 1).await, Some(pair(1)));
-    assert_eq!(ask(&b, B, pair(1), solo(2, B)).await, Ok(CasOutcome::Landed(solo(2, B))));
+    assert_eq!(compare_and_set(&b, B, pair(1), solo(2, B)).await, Ok(CasOutcome::Landed(solo(2, B))));
 
     cluster.kill(1);
     let (limit, begun) = (Duration::from_millis(700), Instant::now());
@@ -140,7 +125,7 @@ async fn an_ask_that_was_given_up_may_land_later_and_never_after_a_raise_above_i
         let hurried = a.compare_and_set(asker(A, 1), &register, &late, Duration::from_micros(round * 250)).await;
         given_up += usize::from(hurried.is_err());
         let raised = solo(register.epoch.0 + 2, A);
-        while ask(&a, A, register, raised).await != Ok(CasOutcome::Landed(raised)) {
+        while compare_and_set(&a, A, register, raised).await != Ok(CasOutcome::Landed(raised)) {
             landed_late += 1;
             register = read(&a, A, 1).await.unwrap();
             assert_eq!(register, late);
@@ -158,13 +143,13 @@ async fn the_witnesss_rules_hold_though_nobody_but_the_asker_applies_them() {
     let (_cluster, [a, b]) = vouched(&site).await;
     let recorded = crate::raised(&pair(1)).recorded;
     let grown = Register { recorded, ..pair(1) };
-    assert_eq!(ask(&a, A, pair(1), grown).await, Ok(CasOutcome::Landed(grown)));
+    assert_eq!(compare_and_set(&a, A, pair(1), grown).await, Ok(CasOutcome::Landed(grown)));
     for (arbiter, server, new, why) in [
         (&b, B, solo(2, B), "entries are missing"),
         (&b, B, Register { recorded, ..solo(1, B) }, "needs an epoch above 1"),
         (&b, B, Register { recorded, ..solo(2, A) }, "hall-2 (server-b) may not turn"),
     ] {
-        let refused = ask(arbiter, server, grown, new).await;
+        let refused = compare_and_set(arbiter, server, grown, new).await;
         assert!(matches!(&refused, Err(ArbiterError::Refused(text)) if text.contains(why)), "{refused:?}");
     }
     let other_disk = duplex::arbiter::Asker { data_id: duplex::model::DataId([9; 16]), ..asker(B, 1) };
@@ -191,7 +176,7 @@ async fn a_value_that_is_not_ours_or_is_damaged_is_refused_in_words() {
         (others.into_bytes(), "version 9 is not known here"),
     ] {
         client.put(key.clone(), put, None).await.unwrap();
-        for answer in [a.read(asker(A, 1), LIMIT).await.map(drop), ask(&a, A, pair(1), solo(2, A)).await.map(drop)] {
+        for answer in [a.read(asker(A, 1), LIMIT).await.map(drop), compare_and_set(&a, A, pair(1), solo(2, A)).await.map(drop)] {
             let text = answer.unwrap_err().to_string();
             assert!(text.contains("the arbiter refuses: etcd key duplex/pairs/") && text.contains(why), "{text}");
         }
@@ -205,18 +190,20 @@ async fn another_cluster_counts_as_restored_and_grants_nothing_before_both_have_
     let site = Site::new();
     let (cluster, [_, b]) = vouched(&site).await;
     let (_, key, backup) = value(&cluster).await;
-    assert_eq!(ask(&b, B, pair(1), solo(2, B)).await, Ok(CasOutcome::Landed(solo(2, B))));
+    assert_eq!(compare_and_set(&b, B, pair(1), solo(2, B)).await, Ok(CasOutcome::Landed(solo(2, B))));
     drop(cluster);
 
     let restored = Cluster::on_loopback(1, None);
     let [a, b] = servers(&site, &restored);
     assert_eq!(read(&a, A, 1).await, None);
     Client::connect([restored.clients()[0].to_string()], None).await.unwrap().put(key, backup, None).await.unwrap();
-    let awaits = ask(&a, A, pair(1), solo(2, A)).await.unwrap_err().to_string();
+    let awaits = compare_and_set(&a, A, pair(1), solo(2, A)).await.unwrap_err().to_string();
     assert!(awaits.contains("until hall-2 (server-b) has reported"), "{awaits}");
     let regressed = b.read(asker(B, 2), LIMIT).await.unwrap_err().to_string();
     assert!(regressed.contains("knows epoch 1") && regressed.contains("held epoch 2"), "{regressed}");
-    assert!(matches!(ask(&a, A, pair(1), solo(2, A)).await, Err(ArbiterError::Refused(why)) if why.contains("held epoch 2")));
+    assert!(
+        matches!(compare_and_set(&a, A, pair(1), solo(2, A)).await, Err(ArbiterError::Refused(why)) if why.contains("held epoch 2"))
+    );
 }
 
 #[tokio::test]

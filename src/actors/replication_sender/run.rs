@@ -75,7 +75,7 @@ impl From<LinkError> for Ended {
 }
 
 /// The journal as the comparison sees it.
-pub(crate) struct JournalHistory {
+pub struct JournalHistory {
     pub reader: JournalReader,
     /// Of a holder, what its run has numbered; a follower numbers nothing.
     pub numbered: Sequence,

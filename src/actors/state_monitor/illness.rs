@@ -10,7 +10,8 @@ use crate::machines::failover::Event;
 use crate::machines::relief::{Part, Patience, Signs, Wish};
 use crate::model::{Complaints, Mode, Role};
 
-pub(super) const fn patience(silence_ms: u64) -> Patience {
+/// What a server's own health is judged by, where a disk hangs from `silence_ms` on.
+pub const fn patience(silence_ms: u64) -> Patience {
     Patience { hanging_sync_ms: silence_ms, ..PATIENCE }
 }
 

@@ -57,12 +57,10 @@ fn once() -> u32 {
     1
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_once(times: &u32) -> bool {
     *times == 1
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_not(set: &bool) -> bool {
     !set
 }

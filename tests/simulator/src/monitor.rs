@@ -1,9 +1,10 @@
 //! StateMonitor: heartbeats, and what the health and relief machines make of them.
 
+use duplex::actors::state_monitor::illness;
 use duplex::config::{Timing, limits};
 use duplex::machines::failover::Event;
 use duplex::machines::health::{Health, Patience, Reach};
-use duplex::machines::relief::{self, Part, Relief, Signs, Wish};
+use duplex::machines::relief::{Part, Relief, Signs, Wish};
 use duplex::model::{BeatNo, BootNonce, Complaints, Heartbeat, Mode, Moment, Role, Sequence, Standing};
 use duplex::wire::hearing::Hearing;
 
@@ -27,21 +28,6 @@ fn patience() -> Patience {
     Patience { lease_ms, silence_ms, boot_ms: limits::BOOT_PATIENCE_MS, beats_remembered: limits::BEATS_REMEMBERED }
 }
 
-fn patience_with_illness() -> relief::Patience {
-    relief::Patience {
-        slow_sync_ms: limits::SLOW_SYNC_MS,
-        hanging_sync_ms: Timing::default().silence_ms,
-        slow_syncs: limits::SLOW_SYNCS,
-        slow_within_ms: limits::SLOW_SYNCS_WITHIN_MS,
-        store_ms: limits::STORE_ILL_MS,
-        lan_ms: limits::LAN_ILL_MS,
-        well_ms: limits::WELL_MS,
-        well_disk_ms: limits::WELL_DISK_MS,
-        hold_ms: limits::HOLD_MS,
-        hold_max_ms: limits::HOLD_MS_MAX,
-    }
-}
-
 impl Monitor {
     pub fn new(boot: u64, now: Moment) -> Self {
         let boot = BootNonce(boot);
@@ -49,7 +35,7 @@ impl Monitor {
             boot,
             health: Health::new(patience(), boot, now),
             hearing: Hearing::new(boot),
-            relief: Relief::new(patience_with_illness()),
+            relief: Relief::new(illness::patience(Timing::default().silence_ms)),
             number: BeatNo(0),
             standing: None,
             peer_stored: Sequence(0),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use duplex::actors::replication_sender::JournalHistory;
 use duplex::journal::unseal;
 use duplex::machines::failover::{Event, StreamVerdict, TellPeer};
 use duplex::machines::stream::{Beginning, beginning};
@@ -12,7 +13,6 @@ use duplex::wire::frames::{LinkRefusal, ToHolder, ToPeer, WireRecord};
 use crate::account::Account;
 use crate::network::{Frame, LinkNo};
 use crate::planted::Planted;
-use crate::sender::JournalHistory;
 use crate::world::World;
 use crate::writer::Job;
 

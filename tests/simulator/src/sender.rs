@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use duplex::actors::replication_sender::JournalHistory;
 use duplex::config::limits;
-use duplex::journal::{JournalError, JournalReader, unseal};
+use duplex::journal::unseal;
 use duplex::machines::failover::{Event, TellPeer};
-use duplex::machines::stream::{History, Opening, opening};
+use duplex::machines::stream::{Opening, opening};
 use duplex::model::{Epoch, Holder, Position, Sequence, StreamNo};
 use duplex::wire::frames::{LinkRefusal, ToHolder, ToPeer, WireRecord};
 
@@ -62,29 +63,6 @@ enum Phase {
         link: LinkNo,
         sent: Position,
     },
-}
-
-/// The journal as the comparison sees it.
-pub struct JournalHistory {
-    pub reader: JournalReader,
-    pub numbered: Sequence,
-}
-
-impl History for JournalHistory {
-    type Error = JournalError;
-
-    fn at(&self, sequence: Sequence) -> Result<Option<Position>, JournalError> {
-        self.reader.position_at(sequence)
-    }
-    fn last_of_epoch(&self, epoch: Epoch) -> Result<Option<Position>, JournalError> {
-        self.reader.last_of_epoch(epoch)
-    }
-    fn end(&self) -> Position {
-        self.reader.stored()
-    }
-    fn numbered(&self) -> Sequence {
-        self.numbered
-    }
 }
 
 impl Run {
